@@ -1,0 +1,78 @@
+//! The command line: one file a subcommand. Adapters are put together here.
+
+pub mod artifacts;
+pub mod cancel;
+pub mod eval;
+pub mod graph;
+pub mod logs;
+pub mod plan;
+pub mod prune;
+pub mod rerun;
+pub mod resume;
+pub mod run;
+pub mod runs;
+pub mod schema;
+pub mod validate;
+
+use clap::Parser;
+
+use crate::exit::Exit;
+
+/// Runs delivery pipelines: GitHub Actions files and typed stages, as one DAG, in Docker or on the host.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Runs pipelines.
+    Run(run::Args),
+    /// Shows what a run would do (dry run).
+    Plan(plan::Args),
+    /// Draws the DAG.
+    Graph(graph::Args),
+    /// Checks pipeline files.
+    Validate(validate::Args),
+    /// Prints the JSON Schema of pipeline files.
+    Schema(schema::Args),
+    /// Evaluates an expression.
+    Eval(eval::Args),
+    /// Lists runs, or shows one.
+    Runs(runs::Args),
+    /// Prints logs of a run.
+    Logs(logs::Args),
+    /// Cancels a run.
+    Cancel(cancel::Args),
+    /// Takes up an interrupted run.
+    Resume(resume::Args),
+    /// Runs a finished run again.
+    Rerun(rerun::Args),
+    /// Lists or brings out files kept with a run.
+    Artifacts(artifacts::Args),
+    /// Removes old runs and caches.
+    Prune(prune::Args),
+}
+
+/// Runs what the command line says.
+pub fn run(cli: &Cli) -> Exit {
+    match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Graph(args) => graph::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Runs(args) => runs::run(args),
+        Command::Logs(args) => logs::run(args),
+        Command::Cancel(args) => cancel::run(args),
+        Command::Resume(args) => resume::run(args),
+        Command::Rerun(args) => rerun::run(args),
+        Command::Artifacts(args) => artifacts::run(args),
+        Command::Prune(args) => prune::run(args),
+    }
+}

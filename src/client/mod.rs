@@ -1,0 +1,5 @@
+//! What several adapters use to talk to the outside.
+
+pub mod docker;
+pub mod git;
+pub mod shim;

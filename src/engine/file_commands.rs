@@ -1,0 +1,1 @@
+//! File commands (`GITHUB_OUTPUT`, `GITHUB_ENV`, `GITHUB_PATH`): runners.md 3.8.

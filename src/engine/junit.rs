@@ -1,0 +1,1 @@
+//! JUnit XML, read for its totals.

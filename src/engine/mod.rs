@@ -1,0 +1,5 @@
+//! The engine: one loop over a pure scheduler; journal first, then act.
+
+pub mod commands;
+pub mod file_commands;
+pub mod junit;

@@ -1,0 +1,12 @@
+//! The plan: a pure function of (pipeline, event, contexts). Dry run, graph, lint, engine and server read this one plan.
+
+pub mod compile;
+pub mod condition;
+pub mod contexts;
+pub mod expand;
+pub mod filter;
+pub mod graph;
+pub mod ir;
+pub mod lint;
+pub mod scope;
+pub mod view;

@@ -1,0 +1,1 @@
+//! Outcomes that a test wrote down.

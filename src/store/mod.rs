@@ -1,0 +1,11 @@
+//! What is kept. `contract` is the port (floor 5); the rest are adapters (floor 6).
+
+pub mod artifacts;
+pub mod cache;
+pub mod contract;
+pub mod folder;
+pub mod lock;
+pub mod logs;
+pub mod memory;
+pub mod seal;
+pub mod sqlite;
