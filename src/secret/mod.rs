@@ -1,5 +1,6 @@
 //! Secrets from the moment they are read, and the masker that stands before every sink.
 
+mod automaton;
 mod encode;
 mod masker;
 mod value;
