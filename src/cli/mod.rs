@@ -12,6 +12,7 @@ pub mod resume;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod source;
 pub mod validate;
 
 use clap::Parser;
