@@ -1,5 +1,7 @@
 //! A whole file.
 
+use std::sync::Arc;
+
 use crate::span::{Source, Spanned};
 
 use super::{Concurrency, Defaults, EnvMap, Job, Node, Text, Triggers};
@@ -40,6 +42,6 @@ pub struct Pipeline {
     pub notify: Option<Node>,
     /// `incident:` of a Slipway file, as written.
     pub incident: Option<Node>,
-    /// Jobs or stages in file order. A list of `stages` has been turned into `needs` already.
-    pub jobs: Vec<Job>,
+    /// Jobs or stages in file order, shared with the plan. A list of `stages` has been turned into `needs` already.
+    pub jobs: Vec<Arc<Job>>,
 }
