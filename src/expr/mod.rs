@@ -13,5 +13,5 @@ mod value;
 pub use ast::Expr;
 pub use error::{EvalError, ParseError};
 pub use evaluate::{NoScope, Scope, StatusFunction};
-pub use template::Template;
+pub use template::{Part, Template};
 pub use value::{Object, Value};

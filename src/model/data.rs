@@ -3,7 +3,7 @@
 use crate::expr::{EvalError, Object, Scope, Value};
 use crate::span::Span;
 
-use super::Text;
+use super::{EnvEntry, Text};
 
 /// A piece of data with its place.
 #[derive(Debug, Clone)]
@@ -68,6 +68,15 @@ impl Data {
             DataKind::Mapping(entries) => {
                 let mut object = Object::new();
                 for (key, value) in entries {
+                    if key.template.as_literal() == Some(EnvEntry::INSERT) {
+                        match value.evaluate(scope)? {
+                            Value::Object(inner) => {
+                                inner.iter().for_each(|(k, v)| object.insert(k.clone(), v.clone()));
+                            }
+                            _ => return Err(EvalError::new("what is inserted is no object")),
+                        }
+                        continue;
+                    }
                     object.insert(key.template.evaluate_text(scope)?, value.evaluate(scope)?);
                 }
                 Value::object(object)

@@ -1,11 +1,25 @@
 //! A pipeline file as typed structs, every part with its span. Reading reports all of a file's mistakes at once.
 
+mod check;
+pub mod codes;
 mod data;
 mod job;
+pub mod keys;
 mod node;
 mod pipeline;
 mod read;
+mod read_container;
+mod read_expr;
+mod read_job;
+mod read_matrix;
+mod read_pipeline;
+mod read_stage;
+mod read_step;
+mod read_trigger;
+mod read_value;
 mod step;
+pub mod tables;
+pub mod tables_trigger;
 mod text;
 mod trigger;
 mod yaml;
@@ -15,9 +29,10 @@ pub use job::{
     ArtifactSpec, CacheSpec, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, MatrixSource,
     Reports, Retry, RetryOn, ReusableCall, RunsOn, Service, Strategy, TypedStage, minutes,
 };
-pub use node::{Entry, Node, NodeKind, ScalarStyle};
+pub use node::{CoreType, Entry, Node, NodeKind, ScalarStyle, core_number, core_type, core_value};
 pub use pipeline::{Dialect, Pipeline};
 pub use read::{ReadOptions, read};
 pub use step::{Step, StepAction};
 pub use text::{Condition, EnvEntry, EnvMap, Late, Text};
 pub use trigger::{EventFilter, InputKind, InputSpec, Patterns, Triggers};
+pub use yaml::{Limits, decode};

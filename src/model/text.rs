@@ -57,5 +57,15 @@ pub struct EnvEntry {
     pub value: Text,
 }
 
+impl EnvEntry {
+    /// The name of an entry whose value is an object: its entries stand in this one's place.
+    pub const INSERT: &str = "${{ insert }}";
+
+    /// Whether the value is an object of further entries.
+    pub fn is_insert(&self) -> bool {
+        self.name.value == Self::INSERT
+    }
+}
+
 /// An `env:` map in file order.
 pub type EnvMap = Vec<EnvEntry>;

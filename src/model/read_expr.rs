@@ -1,0 +1,256 @@
+//! Expressions within the file: parsing, and whether each may read what it reads where it stands.
+
+use crate::diagnostic::{Diagnostic, suggest};
+use crate::expr::{Expr, ParseError, Template};
+use crate::span::Span;
+
+use super::codes;
+use super::keys::Contexts;
+use super::read::{Field, Reader};
+use super::{Condition, Node};
+
+const STATUS_FUNCTIONS: [&str; 4] = ["always", "cancelled", "failure", "success"];
+
+impl Reader {
+    /// The template that the scalar `node` is; without `${{` it costs nothing.
+    pub(super) fn template(&mut self, node: &Node, contexts: Contexts) -> Template {
+        let Some((text, _)) = node.scalar() else { return Template::literal("") };
+        if !text.contains("${{") {
+            return Template::Literal(text.clone());
+        }
+        if !contexts.allows_any() {
+            let message = "no expression can stand here: the value must be known when the file is read";
+            self.push(Diagnostic::error(codes::CONTEXT, node.span, message));
+            return Template::Literal(text.clone());
+        }
+        match Template::parse(text) {
+            Ok(template) => {
+                for expr in template.expressions() {
+                    self.check(expr, node, contexts);
+                }
+                template
+            }
+            Err(error) if misplaced_insert(text) => {
+                let _ = error;
+                self.misplaced_insert(node);
+                Template::Literal(text.clone())
+            }
+            Err(error) => {
+                self.expression_error(node, text, &error, 0);
+                Template::Literal(text.clone())
+            }
+        }
+    }
+
+    fn misplaced_insert(&mut self, node: &Node) {
+        let message = "the directive \"insert\" cannot stand within a text";
+        self.push(
+            Diagnostic::error(codes::DIRECTIVE, node.span, message)
+                .help("it is a key of its own: \"${{ insert }}: ${{ fromJSON(...) }}\""),
+        );
+    }
+
+    fn expression_error(&mut self, node: &Node, text: &str, error: &ParseError, shift: usize) {
+        let span = self.locate(node, text, error.offset + shift, error.length.max(1));
+        let mut diagnostic = Diagnostic::error(codes::EXPRESSION, span, error.message.clone());
+        if text.contains('"') && error.message.contains('"') {
+            diagnostic = diagnostic.help("texts within an expression stand in single quotes: 'text'");
+        }
+        self.push(diagnostic);
+    }
+
+    /// The span in the file of `text[offset..offset + length]`, where `text` is what `node` says. Folding and escapes may
+    /// have changed the text; then the same words are looked for, and else the whole scalar is named.
+    fn locate(&self, node: &Node, text: &str, offset: usize, length: usize) -> Span {
+        let (start, end) = (node.span.start as usize, node.span.end as usize);
+        let Some(slice) = self.source.text.get(start..end) else { return node.span };
+        if let Some(at) = slice.find(text) {
+            return Span::new(start + at + offset.min(text.len()), start + at + (offset + length).min(text.len()));
+        }
+        let snippet = text.get(offset..).unwrap_or_default();
+        let snippet = snippet.get(..length).unwrap_or(snippet).lines().next().unwrap_or_default();
+        match slice.find(snippet) {
+            Some(at) if !snippet.is_empty() => Span::new(start + at, start + at + snippet.len()),
+            _ => node.span,
+        }
+    }
+
+    /// Reports contexts and functions that do not exist where `expr` stands.
+    fn check(&mut self, expr: &Expr, node: &Node, contexts: Contexts) {
+        let source = expr.source.trim();
+        let mut reported: Vec<String> = Vec::new();
+        for path in expr.paths() {
+            let Some(name) = path.first() else { continue };
+            if contexts.allows(name) || reported.contains(name) {
+                continue;
+            }
+            reported.push(name.clone());
+            let (position, spelt) = find_word(source, name).unwrap_or((0, name));
+            let message = format!(
+                "Unrecognized named-value: '{spelt}'. Located at position {} within expression: {source}",
+                position + 1
+            );
+            let span = self.locate_in_expression(node, source, position, spelt.len());
+            let available: Vec<&str> = contexts.names().collect();
+            let mut diagnostic = Diagnostic::error(codes::CONTEXT, span, message);
+            if Contexts::exists(name) {
+                diagnostic = diagnostic
+                    .note(format!("the context \"{name}\" exists, but not at this key"))
+                    .help(format!("available here: {}", available.join(", ")));
+            } else if let Some(near) = suggest(name, available.iter().copied()) {
+                diagnostic = diagnostic.help(format!("did you mean \"{near}\"?"));
+            } else {
+                diagnostic = diagnostic.help(format!("available here: {}", available.join(", ")));
+            }
+            self.push(diagnostic);
+        }
+        for name in expr.functions() {
+            let status = STATUS_FUNCTIONS.contains(&name.as_str());
+            let refused =
+                (status && !contexts.allows_status()) || (name == "hashfiles" && !contexts.allows_hash_files());
+            if !refused || reported.contains(&name) {
+                continue;
+            }
+            let (position, spelt) = find_word(source, &name).unwrap_or((0, &name));
+            let message = format!(
+                "Unrecognized function: '{spelt}'. Located at position {} within expression: {source}",
+                position + 1
+            );
+            let span = self.locate_in_expression(node, source, position, spelt.len());
+            let help = if status {
+                "status functions can only be called in \"if\""
+            } else {
+                "hashFiles needs the files of a job: call it within a step"
+            };
+            self.push(Diagnostic::error(codes::CONTEXT, span, message).help(help));
+            reported.push(name);
+        }
+    }
+
+    fn locate_in_expression(&self, node: &Node, source: &str, position: usize, length: usize) -> Span {
+        let Some((text, _)) = node.scalar() else { return node.span };
+        match text.find(source) {
+            Some(at) => self.locate(node, text, at + position, length),
+            None => node.span,
+        }
+    }
+
+    /// An `if`. Nothing is `success()`, hence `None`.
+    pub(super) fn condition(&mut self, field: Option<Field<'_>>) -> Option<Condition> {
+        let field = field.filter(|field| !field.node.is_null())?;
+        let text = self.scalar("if", field.node)?.clone();
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return None;
+        }
+        if !trimmed.contains("${{") {
+            return match Expr::parse(trimmed) {
+                Ok(expr) => {
+                    self.check(&expr, field.node, field.contexts);
+                    Some(Condition { expr, span: field.node.span })
+                }
+                Err(error) => {
+                    let shift = text.len() - text.trim_start().len();
+                    self.expression_error(field.node, &text, &error, shift);
+                    None
+                }
+            };
+        }
+        let expr = match self.template(field.node, field.contexts) {
+            Template::Expr(expr) => expr,
+            Template::Literal(_) => return None,
+            Template::Mixed(parts) => {
+                if let Some(expr) = alone(trimmed) {
+                    // Spaces around one `${{ }}` (a block scalar's line end) are no text.
+                    return Some(Condition { expr, span: field.node.span });
+                }
+                let message = "this condition is always true: it is text with \"${{ }}\" in it, and text is true";
+                self.push(
+                    Diagnostic::warning(codes::ALWAYS_TRUE, field.node.span, message)
+                        .help("put the whole condition into one \"${{ }}\", or write none at all"),
+                );
+                self.format_call(&Template::Mixed(parts))?
+            }
+        };
+        Some(Condition { expr, span: field.node.span })
+    }
+
+    /// A mixture of text and expressions as one `format(...)`.
+    fn format_call(&mut self, template: &Template) -> Option<Expr> {
+        let Template::Mixed(parts) = template else { return None };
+        let (mut pattern, mut arguments) = (String::new(), String::new());
+        let mut count = 0;
+        for part in parts.iter() {
+            match part {
+                crate::expr::Part::Text(text) => {
+                    pattern.push_str(&text.replace('\'', "''").replace('{', "{{").replace('}', "}}"))
+                }
+                crate::expr::Part::Expr(expr) => {
+                    pattern.push_str(&format!("{{{count}}}"));
+                    arguments.push_str(&format!(", {}", expr.source.trim()));
+                    count += 1;
+                }
+            }
+        }
+        Expr::parse(&format!("format('{pattern}'{arguments})")).ok()
+    }
+}
+
+/// The expression that `text` is, when it is exactly one `${{ }}`.
+fn alone(text: &str) -> Option<Expr> {
+    match Template::parse(text) {
+        Ok(Template::Expr(expr)) => Some(expr),
+        _ => None,
+    }
+}
+
+fn misplaced_insert(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find("${{") {
+        rest = &rest[at + 3..];
+        if rest.split("}}").next().is_some_and(|inner| inner.trim() == "insert") {
+            return true;
+        }
+    }
+    false
+}
+
+/// Where the word `name` (lower-case) stands in an expression, outside of quotes and not behind a dot, and how it is spelt.
+fn find_word<'s>(source: &'s str, name: &str) -> Option<(usize, &'s str)> {
+    let bytes = source.as_bytes();
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    let (mut at, mut quoted) = (0, false);
+    while at < bytes.len() {
+        if bytes[at] == b'\'' {
+            quoted = !quoted;
+        } else if !quoted && word(bytes[at]) {
+            let end = (at..bytes.len()).find(|i| !word(bytes[*i])).unwrap_or(bytes.len());
+            let behind_dot = source[..at].trim_end().ends_with('.');
+            if !behind_dot && source[at..end].eq_ignore_ascii_case(name) {
+                return Some((at, &source[at..end]));
+            }
+            at = end;
+            continue;
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_outside_quotes_and_paths() {
+        assert_eq!(find_word("env == 5", "env"), Some((0, "env")));
+        assert_eq!(find_word("'env' == github.env || Env.x", "env"), Some((23, "Env")));
+        assert_eq!(find_word("environment.x", "env"), None);
+    }
+
+    #[test]
+    fn an_insert_within_text_is_found() {
+        assert!(misplaced_insert("a ${{ insert }}"));
+        assert!(!misplaced_insert("${{ github.insert }} insert"));
+    }
+}
