@@ -1,8 +1,10 @@
 //! Values: null, bool, number (f64), string, array, object. Cheap to clone; arrays and objects have identity.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use super::object::Object;
+use super::{number, text};
 
 /// A value of the expression language.
 #[derive(Debug, Clone, Default)]
@@ -20,75 +22,6 @@ pub enum Value {
     Array(Arc<Vec<Value>>),
     /// An object; compared by identity.
     Object(Arc<Object>),
-}
-
-/// An object. Keys keep their order; looked up without regard to case, unless `case_sensitive` (the `env` context).
-#[derive(Debug, Clone, Default)]
-pub struct Object {
-    /// Whether `a` and `A` are two keys.
-    pub case_sensitive: bool,
-    entries: IndexMap<Arc<str>, Value>,
-}
-
-impl Object {
-    /// An empty object.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// An empty object whose keys are told apart by case.
-    pub fn case_sensitive() -> Self {
-        Self { case_sensitive: true, entries: IndexMap::new() }
-    }
-
-    /// The value at `key`.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        if let Some(value) = self.entries.get(key) {
-            return Some(value);
-        }
-        if self.case_sensitive {
-            return None;
-        }
-        self.entries.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v)
-    }
-
-    /// Sets `key`; an existing key that equals it keeps its place and its spelling.
-    pub fn insert(&mut self, key: impl Into<Arc<str>>, value: impl Into<Value>) {
-        let key = key.into();
-        if !self.case_sensitive
-            && !self.entries.contains_key(&key)
-            && let Some(slot) = self.entries.iter_mut().find(|(k, _)| k.eq_ignore_ascii_case(&key))
-        {
-            *slot.1 = value.into();
-            return;
-        }
-        self.entries.insert(key, value.into());
-    }
-
-    /// Keys and values in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
-        self.entries.iter()
-    }
-
-    /// How many entries.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-impl<K: Into<Arc<str>>, V: Into<Value>> FromIterator<(K, V)> for Object {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(iter: I) -> Self {
-        let mut object = Object::new();
-        for (key, value) in iter {
-            object.insert(key, value);
-        }
-        object
-    }
 }
 
 impl Value {
@@ -114,6 +47,86 @@ impl Value {
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// GitHub's name of its kind: `Null`, `Boolean`, `Number`, `String`, `Array` or `Object`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "Null",
+            Value::Bool(_) => "Boolean",
+            Value::Number(_) => "Number",
+            Value::String(_) => "String",
+            Value::Array(_) => "Array",
+            Value::Object(_) => "Object",
+        }
+    }
+
+    /// Whether it is neither array nor object.
+    pub fn is_primitive(&self) -> bool {
+        !matches!(self, Value::Array(_) | Value::Object(_))
+    }
+
+    /// GitHub's truth: null, false, 0, -0, NaN and '' are false.
+    pub fn truthy(&self) -> bool {
+        match self {
+            Value::Null => false,
+            Value::Bool(value) => *value,
+            Value::Number(value) => *value != 0.0 && !value.is_nan(),
+            Value::String(value) => !value.is_empty(),
+            Value::Array(_) | Value::Object(_) => true,
+        }
+    }
+
+    /// GitHub's conversion to a string (15 significant digits; `Array`; `Object`).
+    pub fn to_text(&self) -> String {
+        self.text().to_string()
+    }
+
+    /// [`Value::to_text`] without a copy of a string.
+    pub(super) fn text(&self) -> Arc<str> {
+        match self {
+            Value::Null => "".into(),
+            Value::Bool(true) => "true".into(),
+            Value::Bool(false) => "false".into(),
+            Value::Number(value) => number::to_text(*value).into(),
+            Value::String(value) => value.clone(),
+            Value::Array(_) => "Array".into(),
+            Value::Object(_) => "Object".into(),
+        }
+    }
+
+    /// GitHub's conversion to a number.
+    pub fn to_number(&self) -> f64 {
+        match self {
+            Value::Null => 0.0,
+            Value::Bool(value) => f64::from(u8::from(*value)),
+            Value::Number(value) => *value,
+            Value::String(value) => number::parse(value),
+            Value::Array(_) | Value::Object(_) => f64::NAN,
+        }
+    }
+
+    /// GitHub's `==`: strings without regard to case, arrays and objects by identity, different kinds as numbers.
+    pub fn loose_eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::String(a), Value::String(b)) => text::equal(a, b),
+            (Value::Array(a), Value::Array(b)) => Arc::ptr_eq(a, b),
+            (Value::Object(a), Value::Object(b)) => Arc::ptr_eq(a, b),
+            _ => self.is_primitive() && other.is_primitive() && self.to_number() == other.to_number(),
+        }
+    }
+
+    /// GitHub's order, for `<` and `>`: none between arrays, objects, NaN, or two nulls.
+    pub fn loose_cmp(&self, other: &Value) -> Option<Ordering> {
+        match (self, other) {
+            (Value::Null, Value::Null) => None,
+            (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+            (Value::String(a), Value::String(b)) => Some(text::compare(a, b)),
+            _ if self.is_primitive() && other.is_primitive() => self.to_number().partial_cmp(&other.to_number()),
             _ => None,
         }
     }
@@ -155,38 +168,30 @@ impl From<Vec<Value>> for Value {
     }
 }
 
-// To be written by the room's owner: truthy(), to_number(), to_text() (GitHub's string conversion), loose_eq(), kind(),
-// From<&serde_json::Value>, to_json() -> serde_json::Value, serde Serialize/Deserialize through JSON.
-impl Value {
-    /// GitHub's truth: null, false, 0, -0, NaN and '' are false.
-    pub fn truthy(&self) -> bool {
-        false
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_kinds_are_compared_as_numbers() {
+        assert!(Value::Null.loose_eq(&Value::from("  ")));
+        assert!(Value::from("0x10").loose_eq(&Value::from(16.0)));
+        assert!(!Value::from("true").loose_eq(&Value::from(true)));
+        assert!(!Value::array(vec![]).loose_eq(&Value::array(vec![])));
+        assert!(!Value::array(vec![]).loose_eq(&Value::Null));
+        let same = Value::array(vec![]);
+        assert!(same.loose_eq(&same.clone()));
+        assert_eq!(Value::Null.loose_cmp(&Value::Null), None);
+        assert_eq!(Value::Null.loose_cmp(&Value::from(true)), Some(Ordering::Less));
     }
 
-    /// GitHub's conversion to a string (15 significant digits; `Array`; `Object`).
-    pub fn to_text(&self) -> String {
-        String::new()
-    }
-
-    /// GitHub's conversion to a number.
-    pub fn to_number(&self) -> f64 {
-        f64::NAN
-    }
-
-    /// GitHub's `==`.
-    pub fn loose_eq(&self, other: &Value) -> bool {
-        let _ = other;
-        false
-    }
-
-    /// From JSON; numbers become doubles.
-    pub fn from_json(json: &serde_json::Value) -> Value {
-        let _ = json;
-        Value::Null
-    }
-
-    /// To JSON; NaN and infinities become null (JSON has none), `-0` becomes 0, whole numbers print without a point.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::Value::Null
+    #[test]
+    fn truth_is_githubs() {
+        for value in [Value::Null, false.into(), 0.0.into(), (-0.0).into(), f64::NAN.into(), "".into()] {
+            assert!(!value.truthy(), "{value:?}");
+        }
+        for value in [Value::from(" "), true.into(), Value::array(vec![]), Object::new().into()] {
+            assert!(value.truthy(), "{value:?}");
+        }
     }
 }
