@@ -1,6 +1,7 @@
 //! `slipway eval`: one expression against a file of contexts.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::exit::Exit;
@@ -29,7 +30,8 @@ pub fn run(args: &Args) -> Exit {
     };
     match evaluate(&args.expression, FileScope { contexts }) {
         Ok(line) => {
-            println!("{line}");
+            // A reader that went away has no use for an error.
+            let _ = writeln!(io::stdout(), "{line}");
             Exit::Success
         }
         Err(message) => {
