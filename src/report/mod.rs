@@ -1,13 +1,21 @@
 //! Sinks of events, and how things are drawn.
 
+pub mod critical;
 pub mod dag;
 pub mod diagnostic;
+#[cfg(test)]
+mod fixture;
+pub mod glyph;
+pub mod job_view;
 pub mod json;
 pub mod plain;
+pub mod run_view;
 pub mod sanitize;
 pub mod sarif;
 mod snippet;
 pub mod style;
 pub mod summary;
+pub mod tail;
 pub mod terminal;
+pub mod timeline;
 pub mod width;
