@@ -1,5 +1,6 @@
 //! Sinks of events, and how things are drawn.
 
+pub mod commands;
 pub mod critical;
 pub mod dag;
 pub mod diagnostic;
@@ -8,6 +9,7 @@ mod fixture;
 pub mod glyph;
 pub mod job_view;
 pub mod json;
+pub mod markers;
 pub mod plain;
 pub mod run_view;
 pub mod sanitize;
