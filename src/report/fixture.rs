@@ -64,6 +64,11 @@ impl Script {
         })
     }
 
+    /// Only these beats.
+    pub(crate) fn of(beats: Vec<Beat>) -> Self {
+        Self { beats, at: START, seq: 0 }
+    }
+
     pub(crate) fn event(mut self, event: Event) -> Self {
         self.seq += 1;
         self.beats.push(Beat::Record(Record { v: EVENT_VERSION, seq: self.seq, at: Timestamp(self.at), event }));

@@ -9,6 +9,7 @@ mod fixture;
 pub mod glyph;
 pub mod job_view;
 pub mod json;
+pub mod make;
 pub mod markers;
 pub mod plain;
 pub mod run_view;
