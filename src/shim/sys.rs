@@ -58,7 +58,6 @@ unsafe extern "C" {
     fn fork() -> c_int;
     fn setsid() -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
-    fn umask(mask: u32) -> u32;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn fallocate(fd: c_int, mode: c_int, offset: i64, length: i64) -> c_int;
@@ -208,18 +207,6 @@ pub fn become_subreaper() -> io::Result<()> {
 pub fn hide_memory() {
     // SAFETY: a plain call; where it fails nothing is worse than before.
     unsafe { prctl(PR_SET_DUMPABLE, 0 as c_long, 0 as c_long, 0 as c_long, 0 as c_long) };
-}
-
-/// Files are made for their owner only.
-pub fn private_files() -> u32 {
-    // SAFETY: a plain call.
-    unsafe { umask(0o077) }
-}
-
-/// Sets the mask for new files.
-pub fn set_umask(mask: u32) {
-    // SAFETY: a plain call.
-    unsafe { umask(mask) };
 }
 
 /// Goes on in a child of its own session; the calling process gets `true` and should end.

@@ -172,6 +172,14 @@ impl StepTable {
                     // Whoever asked may have stopped waiting.
                     let _: Result<(), u32> = reply.send(left);
                 }
+                let of_job = |key: &String| key.rsplit_once('/').is_some_and(|(of, _)| of == job);
+                let keys: Vec<String> = state.steps.keys().filter(|key| of_job(key)).cloned().collect();
+                for key in keys {
+                    if let Some(entry) = state.steps.remove(&key) {
+                        let reason = "its sandbox was closed".to_owned();
+                        self.finish(&mut state, key, entry, StepEvent::Lost { reason });
+                    }
+                }
             }
             Answer::Started { key } => {
                 if let Some(entry) = state.steps.get_mut(&key) {
