@@ -101,8 +101,14 @@ impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self.list.len() < Self::MAX {
             self.list.push(diagnostic);
-        } else {
-            self.dropped += 1;
+            return;
+        }
+        self.dropped += 1;
+        // An error is never lost to warnings, so that `has_errors` stays true to the file.
+        if diagnostic.severity == Severity::Error
+            && let Some(warning) = self.list.iter_mut().rev().find(|d| d.severity == Severity::Warning)
+        {
+            *warning = diagnostic;
         }
     }
 

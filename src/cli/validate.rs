@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::cli::source::{self, SourceError};
 use crate::diagnostic::Diagnostics;
 use crate::exit::Exit;
-use crate::model::{self, ReadOptions};
+use crate::model::ReadOptions;
 use crate::report::diagnostic;
 use crate::report::sarif::sarif;
 use crate::report::style::wants_color_here;
+use crate::stage;
 
 /// Checks pipeline files and shows all their mistakes, each with its place and a way out.
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,7 @@ fn check(args: &Args, color: bool, stdin: &mut dyn Read, out: &mut dyn Write, er
     for path in files {
         let (diagnostics, jobs) = match source::read(&path, stdin) {
             Ok(source) => {
-                let (pipeline, diagnostics) = model::read(source, &ReadOptions::default());
+                let (pipeline, diagnostics) = stage::load(source, &ReadOptions::default());
                 (diagnostics, pipeline.map(|p| p.jobs.len()))
             }
             Err(SourceError::Invalid(diagnostics)) => (*diagnostics, None),

@@ -58,6 +58,7 @@ codes! {
     ALWAYS_TRUE "W001" "always true" "text beside `${{ }}` makes the condition a text that is not empty"
     BOTH_FILTERS "W002" "filters that exclude each other" "GitHub refuses patterns to include and to ignore side by side"
     UNKNOWN_EVENT "W003" "unknown event" "no forge sends an event of this name"
+    ODD_TIMEOUT "W004" "timeout that is none" "GitHub reads timeouts of 0 and below, or without bound; no job lives with them"
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod read_stage;
 mod read_step;
 mod read_trigger;
 mod read_value;
+mod schema;
 mod step;
 pub mod tables;
 pub mod tables_trigger;
@@ -32,6 +33,7 @@ pub use job::{
 pub use node::{CoreType, Entry, Node, NodeKind, ScalarStyle, core_number, core_type, core_value};
 pub use pipeline::{Dialect, Pipeline};
 pub use read::{ReadOptions, read};
+pub use schema::schema;
 pub use step::{Step, StepAction};
 pub use text::{Condition, EnvEntry, EnvMap, Late, Text};
 pub use trigger::{EventFilter, InputKind, InputSpec, Patterns, Triggers};

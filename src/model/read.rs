@@ -26,7 +26,7 @@ pub fn read(source: Source, options: &ReadOptions) -> (Option<Pipeline>, Diagnos
     let pipeline = root.and_then(|root| reader.pipeline(&root));
     let mut diagnostics = reader.diagnostics;
     diagnostics.sort();
-    let pipeline = if diagnostics.has_errors() || diagnostics.dropped > 0 { None } else { pipeline };
+    let pipeline = if diagnostics.has_errors() { None } else { pipeline };
     (pipeline, diagnostics)
 }
 

@@ -10,7 +10,7 @@ use super::codes;
 use super::keys::Contexts;
 use super::node::{CoreType, core_number, core_type, core_value};
 use super::read::{Field, Reader};
-use super::{Data, DataKind, EnvEntry, EnvMap, Late, Node, NodeKind, Text};
+use super::{Data, DataKind, Dialect, EnvEntry, EnvMap, Late, Node, NodeKind, Text};
 
 impl Reader {
     /// A scalar's text as written; anything else is reported.
@@ -135,9 +135,12 @@ impl Reader {
         {
             let name = field.map_or("timeout-minutes", |field| field.name);
             let message = format!("\"{name}\" must be a number of minutes above 0");
-            self.push(
-                Diagnostic::error(codes::TIMEOUT, value.span, message).help("leave the key away for the default"),
-            );
+            // GitHub reads such files, and so must we; a file of ours is told at once.
+            let diagnostic = match self.dialect {
+                Dialect::Stages => Diagnostic::error(codes::TIMEOUT, value.span, message),
+                Dialect::Workflow => Diagnostic::warning(codes::ODD_TIMEOUT, value.span, message),
+            };
+            self.push(diagnostic.help("leave the key away for the default"));
         }
         Some(late)
     }

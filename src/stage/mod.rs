@@ -1,1 +1,168 @@
-//! The typed stages: one file a key. Until they are built they are read and refused by name.
+//! The typed stages (`scan`, `build`, `deploy`, ...). Until they are built their settings are read, checked for unknown
+//! keys, and refused by name when they are to run: a file that is written for them is valid today.
+
+mod schema;
+mod tables;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::model::{Dialect, Job, Node, NodeKind, Pipeline, ReadOptions, codes};
+use crate::span::Source;
+
+pub use schema::schema;
+pub use tables::{KINDS, Kind};
+
+/// Reads a file as [`crate::model::read`] does, and checks its typed stages with it.
+pub fn load(source: Source, options: &ReadOptions) -> (Option<Pipeline>, Diagnostics) {
+    let (pipeline, mut diagnostics) = crate::model::read(source, options);
+    if let Some(pipeline) = &pipeline {
+        check(pipeline, &mut diagnostics);
+    }
+    let pipeline = if diagnostics.has_errors() { None } else { pipeline };
+    (pipeline, diagnostics)
+}
+
+/// Checks the typed stages of `pipeline`.
+pub fn check(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
+    if pipeline.dialect == Dialect::Stages {
+        pipeline.jobs.iter().for_each(|job| read(job, diagnostics));
+        diagnostics.sort();
+    }
+}
+
+/// Checks the typed key of one stage: its settings are known, and what must be given is.
+pub fn read(job: &Job, diagnostics: &mut Diagnostics) {
+    let Some(typed) = &job.typed else { return };
+    let Some(kind) = KINDS.iter().find(|kind| kind.name == typed.key.value) else { return };
+    match &*typed.node.kind {
+        NodeKind::Mapping(_) => read_map(kind, &typed.node, diagnostics),
+        NodeKind::Scalar { .. } if typed.node.is_null() && kind.required().next().is_none() && !kind.one_choice => {}
+        NodeKind::Scalar { text, .. } if text.contains("${{") => {}
+        NodeKind::Scalar { text, .. } if kind.choices().any(|choice| choice == dashed(text)) => {}
+        NodeKind::Scalar { text, .. } => {
+            let message = if typed.node.is_null() {
+                format!("\"{}\" needs settings", kind.name)
+            } else {
+                format!("\"{}\" cannot be \"{text}\"", kind.name)
+            };
+            let help = match suggest(text, kind.choices()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None if kind.one_choice => format!("it is one of {}", join(kind.choices())),
+                None => format!("it is a map of {}", join(kind.keys())),
+            };
+            diagnostics.push(Diagnostic::error(codes::VALUE, typed.node.span, message).help(help));
+        }
+        NodeKind::Sequence(_) => {
+            let message = format!("\"{}\" is a map, but this is a list", kind.name);
+            diagnostics.push(Diagnostic::error(codes::KIND, typed.key.span, message));
+        }
+    }
+}
+
+fn read_map(kind: &Kind, node: &Node, diagnostics: &mut Diagnostics) {
+    let entries = node.entries().unwrap_or_default();
+    let mut chosen = None;
+    for entry in entries {
+        let key = dashed(&entry.key);
+        if !kind.keys().any(|known| known == key) {
+            let message = format!("\"{}\" is not a key of \"{}\"", entry.key, kind.name);
+            let help = match suggest(&key, kind.keys()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("known keys: {}", join(kind.keys())),
+            };
+            diagnostics.push(Diagnostic::error(codes::TYPED_KEY, entry.key_span, message).help(help));
+        } else if kind.one_choice && kind.choices().any(|choice| choice == key) {
+            if let Some((first, span)) = chosen.replace((key.clone(), entry.key_span)) {
+                let message = format!("\"{}\" has \"{key}\" beside \"{first}\": it takes one of them", kind.name);
+                diagnostics.push(
+                    Diagnostic::error(codes::CONFLICT, entry.key_span, message)
+                        .related(span, format!("\"{first}\" stands here")),
+                );
+            }
+        }
+    }
+    let at = entries.first().map_or(node.span, |entry| entry.key_span);
+    if kind.one_choice && chosen.is_none() {
+        let message = format!("\"{}\" needs one of {}", kind.name, join(kind.choices()));
+        diagnostics.push(Diagnostic::error(codes::MISSING, at, message));
+    }
+    for required in kind.required() {
+        if !entries.iter().any(|entry| dashed(&entry.key) == required) {
+            let message = format!("\"{}\" needs the key \"{required}\"", kind.name);
+            diagnostics.push(Diagnostic::error(codes::MISSING, at, message));
+        }
+    }
+}
+
+/// Why `job` cannot run: its typed key is read, and not yet built.
+pub fn refusal(job: &Job) -> Option<Diagnostic> {
+    let typed = job.typed.as_ref()?;
+    let message =
+        format!("stage \"{}\" uses \"{}\", which this version reads but cannot run yet", job.id.value, typed.key.value);
+    Some(
+        Diagnostic::error(codes::NOT_YET, typed.key.span, message)
+            .help("run the stages before it with \"--stage\", or do its work with \"run\""),
+    )
+}
+
+/// Keys of typed stages may be spelt with `_`.
+fn dashed(key: &str) -> String {
+    key.replace('_', "-")
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(stage: &str) -> Vec<String> {
+        let text = format!("stages:\n  s: {stage}\n");
+        let (_, diagnostics) = load(Source::new("s.yml", text), &ReadOptions::default());
+        diagnostics.list.iter().map(|d| format!("{}|{}", d.message, d.help.as_deref().unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn settings_are_known_by_name() {
+        for good in [
+            "{scan: gitleaks}",
+            "{scan: {trivy: {fs: .}, fail_on: high}}",
+            "{approval: {}}",
+            "{approval: }",
+            "{backup: {velero: {namespaces: [a]}}}",
+            "{build: {tags: [a], push: true, build_args: {A: 1}}}",
+            "{deploy: {manifests: k8s/, progress_deadline: 30s}}",
+            "{verify: {pods: ready}}",
+            "{release: {tag: v1}}",
+        ] {
+            assert_eq!(errors(good), Vec::<String>::new(), "{good}");
+        }
+        assert_eq!(errors("{scan: gitleak}"), ["\"scan\" cannot be \"gitleak\"|did you mean \"gitleaks\"?"]);
+        assert_eq!(
+            errors("{deploy: {manifest: k8s/}}")[0],
+            "\"manifest\" is not a key of \"deploy\"|did you mean \"manifests\"?"
+        );
+        assert_eq!(errors("{build: {push: true}}"), ["\"build\" needs the key \"tags\"|"]);
+        assert_eq!(
+            errors("{scan: {gitleaks: {}, trivy: {}}}"),
+            ["\"scan\" has \"trivy\" beside \"gitleaks\": it takes one of them|"]
+        );
+    }
+
+    #[test]
+    fn a_typed_stage_is_valid_and_refused_by_name() {
+        let source = Source::new("s.yml", "stages:\n  image: {build: {tags: [a]}}\n  test: {run: make}\n");
+        let (pipeline, _) = load(source, &ReadOptions::default());
+        let pipeline = pipeline.expect("the file is valid");
+        let refused = refusal(&pipeline.jobs[0]).expect("a build is not built");
+        assert_eq!(refused.message, "stage \"image\" uses \"build\", which this version reads but cannot run yet");
+        assert!(refusal(&pipeline.jobs[1]).is_none());
+    }
+
+    #[test]
+    fn a_stage_does_one_thing() {
+        assert!(errors("{scan: gitleaks, build: {tags: [a]}}")[0].contains("a stage does one thing"));
+        assert!(errors("{run: make, build: {tags: [a]}}")[0].contains("a stage does one thing"));
+    }
+}
