@@ -75,24 +75,19 @@ impl Contexts {
         }
     }
 
-    /// Whether the context `name` (lower-case) may be read.
-    pub fn allows(self, name: &str) -> bool {
-        NAMES.iter().position(|n| *n == name).is_some_and(|bit| bit < 13 && self.0 & (1 << bit) != 0)
-    }
-
     /// Whether `name` is a context at all.
     pub fn exists(name: &str) -> bool {
         NAMES[..13].contains(&name)
     }
 
-    /// Whether status functions may be called.
-    pub fn allows_status(self) -> bool {
-        self.0 & Self::STATUS.0 != 0
-    }
-
-    /// Whether `hashFiles` may be called.
-    pub fn allows_hash_files(self) -> bool {
-        self.0 & Self::HASH_FILES.0 != 0
+    /// The functions that may be called here beside those that always may.
+    pub fn functions(self) -> &'static [&'static str] {
+        match (self.0 & Self::STATUS.0 != 0, self.0 & Self::HASH_FILES.0 != 0) {
+            (false, false) => &[],
+            (false, true) => &["hashfiles"],
+            (true, false) => &["always", "cancelled", "failure", "success"],
+            (true, true) => &["always", "cancelled", "failure", "success", "hashfiles"],
+        }
     }
 
     /// Whether any expression may stand here.

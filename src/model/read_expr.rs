@@ -1,7 +1,7 @@
 //! Expressions within the file: parsing, and whether each may read what it reads where it stands.
 
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::expr::{Expr, ParseError, Template};
+use crate::expr::{Expr, ParseError, Part, Template};
 use crate::span::Span;
 
 use super::codes;
@@ -23,17 +23,16 @@ impl Reader {
             self.push(Diagnostic::error(codes::CONTEXT, node.span, message));
             return Template::Literal(text.clone());
         }
+        if misplaced_insert(text) {
+            self.misplaced_insert(node);
+            return Template::Literal(text.clone());
+        }
         match Template::parse(text) {
             Ok(template) => {
                 for expr in template.expressions() {
                     self.check(expr, node, contexts);
                 }
                 template
-            }
-            Err(error) if misplaced_insert(text) => {
-                let _ = error;
-                self.misplaced_insert(node);
-                Template::Literal(text.clone())
             }
             Err(error) => {
                 self.expression_error(node, text, &error, 0);
@@ -77,61 +76,30 @@ impl Reader {
 
     /// Reports contexts and functions that do not exist where `expr` stands.
     fn check(&mut self, expr: &Expr, node: &Node, contexts: Contexts) {
-        let source = expr.source.trim();
-        let mut reported: Vec<String> = Vec::new();
-        for path in expr.paths() {
-            let Some(name) = path.first() else { continue };
-            if contexts.allows(name) || reported.contains(name) {
-                continue;
-            }
-            reported.push(name.clone());
-            let (position, spelt) = find_word(source, name).unwrap_or((0, name));
-            let message = format!(
-                "Unrecognized named-value: '{spelt}'. Located at position {} within expression: {source}",
-                position + 1
-            );
-            let span = self.locate_in_expression(node, source, position, spelt.len());
-            let available: Vec<&str> = contexts.names().collect();
-            let mut diagnostic = Diagnostic::error(codes::CONTEXT, span, message);
-            if Contexts::exists(name) {
-                diagnostic = diagnostic
-                    .note(format!("the context \"{name}\" exists, but not at this key"))
-                    .help(format!("available here: {}", available.join(", ")));
+        let available: Vec<&str> = contexts.names().collect();
+        let wrong = expr.check(&available, contexts.functions());
+        if wrong.is_empty() {
+            return;
+        }
+        let text = node.scalar().map_or("", |(text, _)| text);
+        let shift = text.find(&*expr.source).unwrap_or_default();
+        for error in wrong {
+            let span = self.locate(node, text, shift + error.offset, error.length.max(1));
+            let name = expr.source.get(error.offset..error.offset + error.length).unwrap_or_default();
+            let lower = name.to_ascii_lowercase();
+            let diagnostic = Diagnostic::error(codes::CONTEXT, span, error.message);
+            let list = || format!("available here: {}", available.join(", "));
+            self.push(if lower == "hashfiles" {
+                diagnostic.help("hashFiles needs the files of a job: call it within a step")
+            } else if STATUS_FUNCTIONS.contains(&lower.as_str()) {
+                diagnostic.help("status functions can only be called in \"if\"")
+            } else if Contexts::exists(&lower) {
+                diagnostic.note(format!("the context \"{lower}\" exists, but not at this key")).help(list())
             } else if let Some(near) = suggest(name, available.iter().copied()) {
-                diagnostic = diagnostic.help(format!("did you mean \"{near}\"?"));
+                diagnostic.help(format!("did you mean \"{near}\"?"))
             } else {
-                diagnostic = diagnostic.help(format!("available here: {}", available.join(", ")));
-            }
-            self.push(diagnostic);
-        }
-        for name in expr.functions() {
-            let status = STATUS_FUNCTIONS.contains(&name.as_str());
-            let refused =
-                (status && !contexts.allows_status()) || (name == "hashfiles" && !contexts.allows_hash_files());
-            if !refused || reported.contains(&name) {
-                continue;
-            }
-            let (position, spelt) = find_word(source, &name).unwrap_or((0, &name));
-            let message = format!(
-                "Unrecognized function: '{spelt}'. Located at position {} within expression: {source}",
-                position + 1
-            );
-            let span = self.locate_in_expression(node, source, position, spelt.len());
-            let help = if status {
-                "status functions can only be called in \"if\""
-            } else {
-                "hashFiles needs the files of a job: call it within a step"
-            };
-            self.push(Diagnostic::error(codes::CONTEXT, span, message).help(help));
-            reported.push(name);
-        }
-    }
-
-    fn locate_in_expression(&self, node: &Node, source: &str, position: usize, length: usize) -> Span {
-        let Some((text, _)) = node.scalar() else { return node.span };
-        match text.find(source) {
-            Some(at) => self.locate(node, text, at + position, length),
-            None => node.span,
+                diagnostic.help(list())
+            });
         }
     }
 
@@ -182,10 +150,8 @@ impl Reader {
         let mut count = 0;
         for part in parts.iter() {
             match part {
-                crate::expr::Part::Text(text) => {
-                    pattern.push_str(&text.replace('\'', "''").replace('{', "{{").replace('}', "}}"))
-                }
-                crate::expr::Part::Expr(expr) => {
+                Part::Text(text) => pattern.push_str(&text.replace('\'', "''").replace('{', "{{").replace('}', "}}")),
+                Part::Expr(expr) => {
                     pattern.push_str(&format!("{{{count}}}"));
                     arguments.push_str(&format!(", {}", expr.source.trim()));
                     count += 1;
@@ -215,38 +181,9 @@ fn misplaced_insert(text: &str) -> bool {
     false
 }
 
-/// Where the word `name` (lower-case) stands in an expression, outside of quotes and not behind a dot, and how it is spelt.
-fn find_word<'s>(source: &'s str, name: &str) -> Option<(usize, &'s str)> {
-    let bytes = source.as_bytes();
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    let (mut at, mut quoted) = (0, false);
-    while at < bytes.len() {
-        if bytes[at] == b'\'' {
-            quoted = !quoted;
-        } else if !quoted && word(bytes[at]) {
-            let end = (at..bytes.len()).find(|i| !word(bytes[*i])).unwrap_or(bytes.len());
-            let behind_dot = source[..at].trim_end().ends_with('.');
-            if !behind_dot && source[at..end].eq_ignore_ascii_case(name) {
-                return Some((at, &source[at..end]));
-            }
-            at = end;
-            continue;
-        }
-        at += 1;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_found_outside_quotes_and_paths() {
-        assert_eq!(find_word("env == 5", "env"), Some((0, "env")));
-        assert_eq!(find_word("'env' == github.env || Env.x", "env"), Some((23, "Env")));
-        assert_eq!(find_word("environment.x", "env"), None);
-    }
 
     #[test]
     fn an_insert_within_text_is_found() {
