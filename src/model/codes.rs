@@ -55,10 +55,20 @@ codes! {
     TYPED_KEY "E051" "unknown key of a typed stage" "the typed key has no such setting"
     NOT_YET "E052" "cannot run yet" "this version reads the key and refuses to run it"
     TOO_MANY "E053" "too many stages in a list" "a list makes each stage wait for all before it; long ones are written as a map"
+    SELECTION "E060" "unknown stage" "`--stage` or `--from` names what is not in the file"
+    MATRIX_VALUE "E061" "matrix without jobs" "with the values at hand the matrix cannot be expanded, or no job is left"
+    VALUE_LATE "E062" "no value" "an expression has no value with what is known"
+    NO_IMAGE "E063" "no image" "everything is to run in Docker, and the stage has no image"
+    UNTRUSTED "E064" "untrusted text in a script" "a value that an outsider can write would become part of the script"
     ALWAYS_TRUE "W001" "always true" "text beside `${{ }}` makes the condition a text that is not empty"
     BOTH_FILTERS "W002" "filters that exclude each other" "GitHub refuses patterns to include and to ignore side by side"
     UNKNOWN_EVENT "W003" "unknown event" "no forge sends an event of this name"
     ODD_TIMEOUT "W004" "timeout that is none" "GitHub reads timeouts of 0 and below, or without bound; no job lives with them"
+    UNTRUSTED_RUN "W010" "untrusted text in a script" "a value that an outsider can write becomes part of the script"
+    STEP_REFERENCE "W011" "unknown step" "`steps` is asked for a step that is not there, or comes later"
+    NEED_REFERENCE "W012" "unknown need" "`needs` is asked for a stage or an output that it does not have"
+    SECRET_MISSING "W013" "secret not given" "a secret is read for which no value is given; it will be empty"
+    RUNS_ON_HOST "W014" "runs on the host" "`runs-on` names a label that stands for no image here"
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@ pub mod contexts;
 pub mod expand;
 pub mod filter;
 pub mod graph;
+mod hash;
 pub mod ir;
 pub mod lint;
 pub mod scope;
 pub mod view;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,53 @@
+//! What this version reads and cannot run yet is refused by name, before anything starts.
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::{StepAction, codes};
+
+use crate::plan::ir::{Plan, StagePlan};
+
+/// Refuses actions other than `actions/checkout`, reusable workflows and typed stages.
+pub(super) fn check(_plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnostics) {
+    let job = &stage.job;
+    if let Some(call) = &job.reusable {
+        let message = format!(
+            "job \"{}\" calls the reusable workflow \"{}\", which this version reads but cannot run yet",
+            stage.id, call.uses.value
+        );
+        diagnostics.push(
+            Diagnostic::error(codes::NOT_YET, call.uses.span, message).help("choose other jobs with \"--stage\""),
+        );
+    }
+    if let Some(typed) = &job.typed {
+        let message =
+            format!("stage \"{}\" uses \"{}\", which this version reads but cannot run yet", stage.id, typed.key.value);
+        diagnostics.push(
+            Diagnostic::error(codes::NOT_YET, typed.key.span, message)
+                .help("run the stages before it with \"--stage\", or do its work with \"run\""),
+        );
+    }
+    for (at, step) in job.steps.iter().enumerate() {
+        let StepAction::Uses { uses, .. } = &step.action else { continue };
+        if is_checkout(&uses.value) {
+            continue;
+        }
+        let name =
+            match step.name.as_ref().map(|name| name.template.source()).or(step.id.as_ref().map(|id| id.value.clone()))
+            {
+                Some(name) => format!("step \"{name}\""),
+                None => format!("step {}", at + 1),
+            };
+        let message = format!(
+            "{name} of \"{}\" uses \"{}\": until Slipway can run actions, only actions/checkout works",
+            stage.id, uses.value
+        );
+        diagnostics.push(
+            Diagnostic::error(codes::NOT_YET, uses.span, message)
+                .help("do its work with \"run\", or choose other stages with \"--stage\""),
+        );
+    }
+}
+
+/// Whether `uses` is `actions/checkout` at any version, which Slipway does itself.
+pub fn is_checkout(uses: &str) -> bool {
+    uses.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case("actions/checkout"))
+}
