@@ -31,10 +31,8 @@ fn kinds() -> BTreeSet<String> {
 
 #[test]
 fn every_event_has_a_section_and_every_section_an_event() {
-    let sections: BTreeSet<String> = DOC
-        .lines()
-        .filter_map(|line| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned()))
-        .collect();
+    let sections: BTreeSet<String> =
+        DOC.lines().filter_map(|line| Some(line.strip_prefix("### `")?.strip_suffix('`')?.to_owned())).collect();
     assert!(kinds().len() > 20, "{:?}", kinds());
     assert_eq!(kinds(), sections);
 }

@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod cancel;
 pub mod eval;
 pub mod graph;
+pub mod load;
 pub mod logs;
 pub mod plan;
 pub mod prune;
