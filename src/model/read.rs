@@ -23,7 +23,14 @@ pub fn read(source: Source, options: &ReadOptions) -> (Option<Pipeline>, Diagnos
     let mut diagnostics = Diagnostics::new(source.clone());
     let root = yaml::parse(&source, &options.limits, &mut diagnostics);
     let mut reader = Reader { source, diagnostics, dialect: Dialect::Workflow };
-    let pipeline = root.and_then(|root| reader.pipeline(&root));
+    let pipeline = match root {
+        Some(root) => reader.pipeline(&root),
+        None if reader.diagnostics.has_errors() => None,
+        None => {
+            reader.empty(Span::default());
+            None
+        }
+    };
     let mut diagnostics = reader.diagnostics;
     diagnostics.sort();
     let pipeline = if diagnostics.has_errors() { None } else { pipeline };

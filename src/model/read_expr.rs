@@ -11,6 +11,23 @@ use super::{Condition, Node};
 
 const STATUS_FUNCTIONS: [&str; 4] = ["always", "cancelled", "failure", "success"];
 
+/// Every function, for suggestions.
+const FUNCTIONS: [&str; 13] = [
+    "always",
+    "cancelled",
+    "case",
+    "contains",
+    "endsWith",
+    "failure",
+    "format",
+    "fromJSON",
+    "hashFiles",
+    "join",
+    "startsWith",
+    "success",
+    "toJSON",
+];
+
 impl Reader {
     /// The template that the scalar `node` is; without `${{` it costs nothing.
     pub(super) fn template(&mut self, node: &Node, contexts: Contexts) -> Template {
@@ -52,8 +69,16 @@ impl Reader {
     fn expression_error(&mut self, node: &Node, text: &str, error: &ParseError, shift: usize) {
         let span = self.locate(node, text, error.offset + shift, error.length.max(1));
         let mut diagnostic = Diagnostic::error(codes::EXPRESSION, span, error.message.clone());
-        if text.contains('"') && error.message.contains('"') {
+        let word = text.get(error.offset + shift..).and_then(|rest| rest.get(..error.length)).unwrap_or_default();
+        if word.contains('"') {
             diagnostic = diagnostic.help("texts within an expression stand in single quotes: 'text'");
+        } else if error.message.starts_with("Unrecognized function") {
+            diagnostic = diagnostic.help(match suggest(word, FUNCTIONS) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("functions are {}", FUNCTIONS.join(", ")),
+            });
+        } else if error.message.starts_with("The expression is not closed") {
+            diagnostic = diagnostic.help("close it with \"}}\"");
         }
         self.push(diagnostic);
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::span::Spanned;
+use crate::span::{Span, Spanned};
 
 use super::codes;
 use super::read::{Field, Fields, Reader, start_of};
@@ -18,8 +18,7 @@ impl Reader {
     /// The pipeline at the root. `None` when nothing can be made of it; the reasons are in the collector.
     pub(super) fn pipeline(&mut self, root: &Node) -> Option<Pipeline> {
         if root.is_null() {
-            let help = "begin with \"stages:\", or \"on:\" and \"jobs:\" as GitHub has it";
-            self.push(Diagnostic::error(codes::EMPTY, root.span, "the file holds no pipeline").help(help));
+            self.empty(root.span);
             return None;
         }
         let (has_jobs, has_stages) = (root.get("jobs").is_some(), root.get("stages").is_some());
@@ -71,6 +70,14 @@ impl Reader {
         }
         pipeline.jobs = self.all_jobs(&fields, has_jobs, has_stages);
         Some(pipeline)
+    }
+
+    /// Says that there is no pipeline in the file.
+    pub(super) fn empty(&mut self, span: Span) {
+        self.push(
+            Diagnostic::error(codes::EMPTY, span, "the file holds no pipeline")
+                .help("begin with \"stages:\", or with \"on:\" and \"jobs:\" as GitHub has it"),
+        );
     }
 
     fn all_jobs(&mut self, fields: &Fields<'_>, has_jobs: bool, has_stages: bool) -> Vec<Arc<Job>> {
@@ -255,12 +262,7 @@ impl Reader {
     }
 
     /// Two names of one list that differ at most by case.
-    pub(super) fn check_unique(
-        &mut self,
-        what: &str,
-        seen: &mut HashMap<String, crate::span::Span>,
-        id: &Spanned<String>,
-    ) {
+    pub(super) fn check_unique(&mut self, what: &str, seen: &mut HashMap<String, Span>, id: &Spanned<String>) {
         if let Some(first) = seen.insert(id.value.to_ascii_lowercase(), id.span) {
             let message = format!("the id \"{}\" is used by two {what} (case does not count)", id.value);
             self.push(Diagnostic::error(codes::DUPLICATE_ID, id.span, message).related(first, "first used here"));

@@ -63,7 +63,7 @@ impl Reader {
         let shell = self.optional_text(fields.get("shell"));
         self.check_shell(shell.as_ref());
         let working_directory = self.optional_text(fields.get("working-directory"));
-        let with = self.named_data(fields.get("with"));
+        let with = self.text_data(fields.get("with"));
         match (run, uses) {
             (Some(run), Some(uses)) => {
                 self.conflict(run, uses, "a step runs a script or uses an action");
@@ -133,10 +133,7 @@ impl Reader {
             return;
         }
         let message = format!("the shell \"{text}\" does not say where the script's file goes");
-        let help = match crate::diagnostic::suggest(text, SHELLS) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("write \"{text} {{0}}\"; without \"{{0}}\" go {}", SHELLS.join(", ")),
-        };
+        let help = format!("write \"{text} {{0}}\"; {} go without", SHELLS.join(", "));
         self.push(Diagnostic::error(codes::SHELL, shell.span, message).help(help));
     }
 }

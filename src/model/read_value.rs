@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, suggest};
-use crate::expr::Template;
+use crate::expr::{Template, Value};
 use crate::span::{Span, Spanned};
 
 use super::codes;
@@ -225,7 +225,19 @@ impl Reader {
         Data { span: node.span, kind }
     }
 
-    /// A map of names to free data: `with`.
+    /// `with` of a step: an action's inputs are texts, so that `3.10` stays the letters as written.
+    pub(super) fn text_data(&mut self, field: Option<Field<'_>>) -> Vec<(Spanned<String>, Data)> {
+        let mut entries = self.named_data(field);
+        let Some(nodes) = field.and_then(|field| field.node.entries()) else { return entries };
+        for ((_, data), entry) in entries.iter_mut().zip(nodes) {
+            if let (DataKind::Scalar(value), Some((text, _))) = (&mut data.kind, entry.value.scalar()) {
+                *value = Value::String(if entry.value.is_null() { Arc::from("") } else { text.clone() });
+            }
+        }
+        entries
+    }
+
+    /// A map of names to free data: `with` of a job.
     pub(super) fn named_data(&mut self, field: Option<Field<'_>>) -> Vec<(Spanned<String>, Data)> {
         let Some(field) = field.filter(|field| !field.node.is_null()) else { return Vec::new() };
         let Some(entries) = field.node.entries() else {

@@ -4,10 +4,11 @@
 //! a bomb costs nothing). Merge keys and tags other than those of the core schema are refused. A syntax error ends the reading:
 //! what follows it in YAML is guesswork.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use granit_parser::{Event, Parser, ScalarStyle as Style, Tag, options};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle as Style, Tag, options};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::span::{Source, Span};
@@ -73,8 +74,49 @@ pub(super) fn parse(source: &Source, limits: &Limits, diagnostics: &mut Diagnost
         diagnostics.push(Diagnostic::error(codes::BUDGET, Span::default(), message).help("split the pipeline"));
         return None;
     }
+    let mut text = Cow::Borrowed(&*source.text);
+    let before = (diagnostics.list.len(), diagnostics.dropped);
+    for _ in 0..MAX_GLUED_COMMENTS {
+        match build(&text, limits, diagnostics) {
+            Err(Stop::GluedComment(at)) => {
+                diagnostics.list.truncate(before.0);
+                diagnostics.dropped = before.1;
+                let end = text[at..].find('\n').map_or(text.len(), |i| at + i);
+                text.to_mut().replace_range(at..end, &" ".repeat(end - at));
+            }
+            Err(Stop::Fatal(diagnostic)) => {
+                diagnostics.push(*diagnostic);
+                return None;
+            }
+            Ok(node) => return node,
+        }
+    }
+    let message = format!("more than {MAX_GLUED_COMMENTS} comments stand without a space before their \"#\"");
+    diagnostics.push(Diagnostic::error(codes::YAML, Span::default(), message));
+    None
+}
+
+/// GitHub reads a comment glued to a closing bracket (`[one]# two`), YAML and the crate do not. Such a comment is blanked, which
+/// moves no span, and the text read again: so often at most.
+const MAX_GLUED_COMMENTS: usize = 20;
+
+/// Why building ended early.
+enum Stop {
+    /// A comment without a space before it, at this byte.
+    GluedComment(usize),
+    /// Nothing more can be read.
+    Fatal(Fatal),
+}
+
+impl From<Fatal> for Stop {
+    fn from(diagnostic: Fatal) -> Self {
+        Stop::Fatal(diagnostic)
+    }
+}
+
+fn build(text: &str, limits: &Limits, diagnostics: &mut Diagnostics) -> Result<Option<Node>, Stop> {
     let mut builder = Builder {
-        text: &source.text,
+        text,
         limits,
         diagnostics,
         stack: Vec::new(),
@@ -84,13 +126,8 @@ pub(super) fn parse(source: &Source, limits: &Limits, diagnostics: &mut Diagnost
         alias_nodes: 0,
         root: None,
     };
-    match builder.run() {
-        Ok(()) => builder.root.map(|built| built.node),
-        Err(diagnostic) => {
-            diagnostics.push(*diagnostic);
-            None
-        }
-    }
+    builder.run()?;
+    Ok(builder.root.map(|built| built.node))
 }
 
 /// A node with what it costs.
@@ -137,20 +174,26 @@ const INDEX_FROM: usize = 12;
 const INTERN_UP_TO: usize = 64;
 
 impl Builder<'_> {
-    fn run(&mut self) -> Result<(), Fatal> {
-        let options = options! { emit_comments: false, flow_nesting_limit: 255, block_nesting_limit: 255 };
+    fn run(&mut self) -> Result<(), Stop> {
+        let options = options! {
+            emit_comments: false,
+            flow_nesting_limit: 255,
+            block_nesting_limit: 255,
+            // As libyaml and GitHub do it.
+            block_scalar_eof_without_line_feed: true,
+        };
         let mut documents = 0;
         for event in Parser::new_from_str_with_options(self.text, options) {
-            let (event, span) = event.map_err(|error| self.syntax_error(&error))?;
+            let (event, span) = event.map_err(|error| self.stop(&error))?;
             let span = span.byte_range().map_or_else(Span::default, |range| Span::new(range.start, range.end));
             match event {
                 Event::DocumentStart(..) => {
                     documents += 1;
                     if documents > 1 {
-                        return Err(Box::new(
+                        return Err(Stop::Fatal(Box::new(
                             Diagnostic::error(codes::YAML, span, "the file holds a second document")
                                 .help("put each pipeline into a file of its own"),
-                        ));
+                        )));
                     }
                 }
                 Event::Scalar(text, style, anchor, tag) => {
@@ -318,6 +361,16 @@ impl Builder<'_> {
         }
         let message = format!("the tag \"{}\" is not supported", tag.original());
         self.diagnostics.push(Diagnostic::error(codes::TAG, span, message).help(help));
+    }
+
+    fn stop(&self, error: &granit_parser::ScanError) -> Stop {
+        let at = error.marker().byte_offset().unwrap_or_default();
+        match error.kind() {
+            ErrorKind::CommentNotSeparated if self.text[at.min(self.text.len())..].starts_with('#') => {
+                Stop::GluedComment(at)
+            }
+            _ => Stop::Fatal(self.syntax_error(error)),
+        }
     }
 
     fn syntax_error(&self, error: &granit_parser::ScanError) -> Fatal {
