@@ -2,6 +2,7 @@
 //! needs, without recursion.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 
@@ -15,7 +16,7 @@ const SUGGESTION_BUDGET: usize = 300_000;
 const SHOWN_IN_RING: usize = 20;
 
 /// Checks `jobs`, and makes `needs` spell each id as it is defined, once.
-pub(super) fn jobs(jobs: &mut [Job], dialect: Dialect, diagnostics: &mut Diagnostics) {
+pub(super) fn jobs(jobs: &mut [Arc<Job>], dialect: Dialect, diagnostics: &mut Diagnostics) {
     let what = match dialect {
         Dialect::Workflow => "job",
         Dialect::Stages => "stage",
@@ -25,8 +26,12 @@ pub(super) fn jobs(jobs: &mut [Job], dialect: Dialect, diagnostics: &mut Diagnos
     rings(jobs, &edges, what, diagnostics);
 }
 
+fn own(job: &mut Arc<Job>) -> &mut Job {
+    Arc::get_mut(job).expect("nobody shares a job before it is checked")
+}
+
 /// Ids in lower case to their job.
-fn unique_ids(jobs: &[Job], what: &str, diagnostics: &mut Diagnostics) -> HashMap<String, u32> {
+fn unique_ids(jobs: &[Arc<Job>], what: &str, diagnostics: &mut Diagnostics) -> HashMap<String, u32> {
     let mut index: HashMap<String, u32> = HashMap::with_capacity(jobs.len());
     for (i, job) in jobs.iter().enumerate() {
         let previous = *index.entry(job.id.value.to_ascii_lowercase()).or_insert(i as u32);
@@ -43,12 +48,17 @@ fn unique_ids(jobs: &[Job], what: &str, diagnostics: &mut Diagnostics) -> HashMa
 }
 
 /// For each job whom it needs.
-fn resolve(jobs: &mut [Job], index: &HashMap<String, u32>, what: &str, diagnostics: &mut Diagnostics) -> Vec<Vec<u32>> {
+fn resolve(
+    jobs: &mut [Arc<Job>],
+    index: &HashMap<String, u32>,
+    what: &str,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Vec<u32>> {
     let mut budget = SUGGESTION_BUDGET;
     let mut edges = Vec::with_capacity(jobs.len());
     let mut lower = String::new();
     for i in 0..jobs.len() {
-        let needs = std::mem::take(&mut jobs[i].needs);
+        let needs = std::mem::take(&mut own(&mut jobs[i]).needs);
         let mut kept = Vec::with_capacity(needs.len());
         let mut targets: Vec<u32> = Vec::with_capacity(needs.len());
         let mut seen: HashSet<u32> = HashSet::new();
@@ -85,8 +95,8 @@ fn resolve(jobs: &mut [Job], index: &HashMap<String, u32>, what: &str, diagnosti
                     let mut diagnostic = Diagnostic::error(codes::UNKNOWN_NEED, need.span, message);
                     if budget >= jobs.len() {
                         budget -= jobs.len();
-                        let own = &jobs[i].id.value;
-                        let names = jobs.iter().map(|job| job.id.value.as_str()).filter(|name| name != own);
+                        let itself = &jobs[i].id.value;
+                        let names = jobs.iter().map(|job| job.id.value.as_str()).filter(|name| name != itself);
                         if let Some(near) = suggest(&need.value, names) {
                             diagnostic = diagnostic.help(format!("did you mean \"{near}\"?"));
                         } else if jobs.len() <= 20 {
@@ -98,7 +108,7 @@ fn resolve(jobs: &mut [Job], index: &HashMap<String, u32>, what: &str, diagnosti
                 }
             }
         }
-        jobs[i].needs = kept;
+        own(&mut jobs[i]).needs = kept;
         edges.push(targets);
     }
     edges
@@ -106,7 +116,7 @@ fn resolve(jobs: &mut [Job], index: &HashMap<String, u32>, what: &str, diagnosti
 
 /// Reports rings. Jobs are taken away from both ends of the graph until only those remain that lie on a ring or between
 /// two; a walk along what remains must come back to itself.
-fn rings(jobs: &[Job], edges: &[Vec<u32>], what: &str, diagnostics: &mut Diagnostics) {
+fn rings(jobs: &[Arc<Job>], edges: &[Vec<u32>], what: &str, diagnostics: &mut Diagnostics) {
     let mut dependents: Vec<Vec<u32>> = vec![Vec::new(); jobs.len()];
     for (job, needs) in edges.iter().enumerate() {
         for need in needs {
@@ -158,7 +168,7 @@ fn peel(needs: &[Vec<u32>], dependents: &[Vec<u32>], left: &mut [bool]) {
     }
 }
 
-fn report_ring(jobs: &[Job], ring: &[usize], what: &str, diagnostics: &mut Diagnostics) {
+fn report_ring(jobs: &[Arc<Job>], ring: &[usize], what: &str, diagnostics: &mut Diagnostics) {
     let first = ring.iter().enumerate().min_by_key(|(_, job)| **job).map_or(0, |(at, _)| at);
     let ring: Vec<usize> = ring[first..].iter().chain(&ring[..first]).copied().collect();
     let mut names: Vec<&str> = ring.iter().take(SHOWN_IN_RING).map(|job| jobs[*job].id.value.as_str()).collect();

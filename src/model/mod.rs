@@ -5,6 +5,7 @@ pub mod codes;
 mod data;
 mod job;
 pub mod keys;
+mod limits;
 mod node;
 mod pipeline;
 mod read;
@@ -30,6 +31,7 @@ pub use job::{
     ArtifactSpec, CacheSpec, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, MatrixSource,
     Reports, Retry, RetryOn, ReusableCall, RunsOn, Service, Strategy, TypedStage, minutes,
 };
+pub use limits::{Limits, decode};
 pub use node::{CoreType, Entry, Node, NodeKind, ScalarStyle, core_number, core_type, core_value};
 pub use pipeline::{Dialect, Pipeline};
 pub use read::{ReadOptions, read};
@@ -37,4 +39,3 @@ pub use schema::schema;
 pub use step::{Step, StepAction};
 pub use text::{Condition, EnvEntry, EnvMap, Late, Text};
 pub use trigger::{EventFilter, InputKind, InputSpec, Patterns, Triggers};
-pub use yaml::{Limits, decode};

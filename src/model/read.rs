@@ -6,7 +6,8 @@ use crate::span::{Source, Span};
 
 use super::codes;
 use super::keys::{Contexts, Table};
-use super::yaml::{self, Limits};
+use super::limits::Limits;
+use super::yaml;
 use super::{Dialect, Node, NodeKind, Pipeline};
 
 /// How to read.

@@ -89,7 +89,7 @@ impl Reader {
         let Some(field) = field else { return Vec::new() };
         let mut jobs = match &*field.node.kind {
             NodeKind::Sequence(items) if has_stages => self.stage_list(items),
-            NodeKind::Mapping(entries) => entries.iter().map(|entry| self.job(entry)).collect(),
+            NodeKind::Mapping(entries) => entries.iter().map(|entry| Arc::new(self.job(entry))).collect(),
             _ => {
                 let wanted =
                     if has_stages { "\"stages\" is a map or a list of stages" } else { "\"jobs\" is a map of jobs" };
@@ -105,12 +105,12 @@ impl Reader {
             );
         }
         check::jobs(&mut jobs, self.dialect, &mut self.diagnostics);
-        jobs.into_iter().map(Arc::new).collect()
+        jobs
     }
 
     /// A list of stages: each waits for all of the items before, so that `needs` holds every earlier stage.
-    fn stage_list(&mut self, items: &[Node]) -> Vec<Job> {
-        let mut jobs: Vec<Job> = Vec::new();
+    fn stage_list(&mut self, items: &[Node]) -> Vec<Arc<Job>> {
+        let mut jobs: Vec<Arc<Job>> = Vec::new();
         let mut total = 0;
         for item in items {
             let Some(entries) = item.entries() else {
@@ -140,7 +140,7 @@ impl Reader {
                 let own = std::mem::take(&mut job.needs);
                 job.needs = before.iter().map(|id| Spanned::new(id.value.clone(), job.id.span)).collect();
                 job.needs.extend(own);
-                jobs.push(job);
+                jobs.push(Arc::new(job));
             }
         }
         jobs

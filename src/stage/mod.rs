@@ -70,14 +70,15 @@ fn read_map(kind: &Kind, node: &Node, diagnostics: &mut Diagnostics) {
                 None => format!("known keys: {}", join(kind.keys())),
             };
             diagnostics.push(Diagnostic::error(codes::TYPED_KEY, entry.key_span, message).help(help));
-        } else if kind.one_choice && kind.choices().any(|choice| choice == key) {
-            if let Some((first, span)) = chosen.replace((key.clone(), entry.key_span)) {
-                let message = format!("\"{}\" has \"{key}\" beside \"{first}\": it takes one of them", kind.name);
-                diagnostics.push(
-                    Diagnostic::error(codes::CONFLICT, entry.key_span, message)
-                        .related(span, format!("\"{first}\" stands here")),
-                );
-            }
+        } else if kind.one_choice
+            && kind.choices().any(|choice| choice == key)
+            && let Some((first, span)) = chosen.replace((key.clone(), entry.key_span))
+        {
+            let message = format!("\"{}\" has \"{key}\" beside \"{first}\": it takes one of them", kind.name);
+            diagnostics.push(
+                Diagnostic::error(codes::CONFLICT, entry.key_span, message)
+                    .related(span, format!("\"{first}\" stands here")),
+            );
         }
     }
     let at = entries.first().map_or(node.span, |entry| entry.key_span);
