@@ -9,6 +9,7 @@ pub mod graph;
 mod hash;
 pub mod ir;
 pub mod lint;
+pub mod placement;
 pub mod scope;
 pub mod view;
 
