@@ -1,1 +1,0 @@
-//! The state of a run: a fold of its events with legal transitions only.
