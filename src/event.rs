@@ -193,6 +193,9 @@ pub enum Event {
         /// What `needs.<stage>.outputs` says. None holds a secret.
         #[serde(default)]
         outputs: Vec<(String, String)>,
+        /// Why it failed, when no job of it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A job waits for its concurrency group.
     JobQueued {
@@ -344,11 +347,11 @@ pub enum Event {
         #[serde(default)]
         retry: bool,
     },
-    /// A job never started (cancelled before, or fail-fast).
+    /// A job never started: cancelled before, or its settings have no value (then it failed).
     JobDropped {
         /// The job.
         job: JobId,
-        /// `cancelled` or `skipped`.
+        /// `cancelled`, `skipped` or `failure`.
         outcome: Outcome,
         /// Why.
         reason: String,

@@ -157,7 +157,7 @@ impl Script {
     }
 
     pub(crate) fn stage_end(self, stage: &str, outcome: Outcome) -> Self {
-        self.event(Event::StageFinished { stage: StageId::from(stage), outcome, outputs: Vec::new() })
+        self.event(Event::StageFinished { stage: StageId::from(stage), outcome, outputs: Vec::new(), reason: None })
     }
 
     pub(crate) fn skip(self, stage: &str, reason: &str) -> Self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::event::{Event, Outcome, Record};
 use crate::expr::Value;
 use crate::id::{AttemptId, JobId, StageId, StepKey};
+use crate::plan::expand::restore;
 use crate::plan::ir::{Legs, Plan, StageIndex};
 
 use super::{AttemptState, JobPhase, JobState, StagePhase, StageState, StepPhase, StepState};
@@ -78,15 +79,20 @@ impl RunState {
                 }
             })
             .collect();
-        Self {
+        let mut state = Self {
             unfinished: stages.len(),
-            plan,
+            plan: Arc::clone(&plan),
             seq: 0,
             phase: RunPhase::New,
             cancelled_by: None,
             stages,
             index,
+        };
+        // What nobody selected counts as done, so that what was selected can run.
+        for index in plan.order.iter().filter(|index| !plan.stage(**index).selected) {
+            state.end_stage(index.0 as usize, Outcome::Success, Vec::new());
         }
+        state
     }
 
     /// The plan that it is a state of.
@@ -138,18 +144,18 @@ impl RunState {
             }
             Event::CancelRequested { stage: Some(stage), .. } => self.stage_mut(stage)?.cancelled = true,
             Event::JobsExpanded { stage, legs } => {
-                let (id, legs) = (stage.clone(), legs.iter().map(Value::from_json).collect::<Vec<_>>());
+                let legs: Vec<Value> = legs.iter().map(Value::from_json).collect();
+                let job = match self.find(stage) {
+                    Some(index) => Arc::clone(&self.plan.stage(index).job),
+                    None => return Err(format!("there is no stage \"{stage}\"")),
+                };
                 let state = self.waiting_stage(stage)?;
                 if !state.jobs.is_empty() {
                     return Err("its jobs are known already".to_owned());
                 }
-                state.jobs = legs
+                state.jobs = restore(&job, &legs)
                     .into_iter()
-                    .enumerate()
-                    .map(|(i, matrix)| {
-                        let name = crate::plan::expand::leg_name(id.as_str(), &matrix);
-                        JobState::new(JobId::new(&id, Some(i + 1)), name, matrix)
-                    })
+                    .map(|leg| JobState::new(leg.job, leg.name, leg.matrix))
                     .collect();
                 state.unfinished = state.jobs.len();
             }
@@ -157,7 +163,7 @@ impl RunState {
                 self.waiting_stage(stage)?;
                 self.finish_stage(stage, Outcome::Skipped, Vec::new())?;
             }
-            Event::StageFinished { stage, outcome, outputs } => {
+            Event::StageFinished { stage, outcome, outputs, .. } => {
                 let state = self.stage_mut(stage)?;
                 let done = matches!(state.phase, StagePhase::Done { .. });
                 if done || state.unfinished > 0 || state.waiting_for > 0 {
@@ -306,6 +312,11 @@ impl RunState {
 
     fn finish_stage(&mut self, id: &StageId, outcome: Outcome, outputs: Vec<(String, String)>) -> Fold {
         let index = *self.index.get(id).ok_or_else(|| format!("there is no stage \"{id}\""))? as usize;
+        self.end_stage(index, outcome, outputs);
+        Ok(())
+    }
+
+    fn end_stage(&mut self, index: usize, outcome: Outcome, outputs: Vec<(String, String)>) {
         let state = &mut self.stages[index];
         let succeeded = state.ancestors_succeeded && outcome == Outcome::Success;
         let failed = state.ancestors_failed || matches!(outcome, Outcome::Failure | Outcome::Lost);
@@ -318,7 +329,6 @@ impl RunState {
             dependent.ancestors_succeeded &= succeeded;
             dependent.ancestors_failed |= failed;
         }
-        Ok(())
     }
 }
 
