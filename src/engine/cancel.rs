@@ -26,6 +26,11 @@ impl CancelView {
         Self(receiver)
     }
 
+    /// One that never changes.
+    pub fn never() -> Self {
+        Self(watch::channel(CancelLevel::None).1)
+    }
+
     /// How far it has gone.
     pub fn level(&self) -> CancelLevel {
         *self.0.borrow()

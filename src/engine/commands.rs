@@ -179,6 +179,11 @@ impl CommandParser {
         self.passed = false;
     }
 
+    /// Whether nothing is held back and the next byte begins a line: a new parser would go on the same way.
+    pub fn is_at_line_start(&self) -> bool {
+        self.partial.is_empty() && !self.passed && !self.swallow_newline && self.stopped.is_none()
+    }
+
     fn pass(&mut self, act: &mut impl FnMut(LineAction<'_>)) {
         if !self.partial.is_empty() {
             act(LineAction::Print(&self.partial));

@@ -46,7 +46,7 @@ impl StepEffects {
 #[derive(Debug, Clone, Default)]
 pub struct JobProgress {
     /// The `steps` context.
-    steps: Object,
+    pub(super) steps: Object,
     /// `GITHUB_ENV` so far; later ones win.
     pub env: Vec<(String, String)>,
     /// PATH entries, the last added first.

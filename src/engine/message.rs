@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::Event;
-use crate::id::{AttemptId, JobId, StepKey};
+use crate::id::{AttemptId, StepKey};
 use crate::store::contract::{Committed, StoreError};
 
 /// Messages that may wait for the loop. It is never far behind; an attempt that fills this waits.
@@ -40,11 +40,6 @@ pub enum Message {
         attempt: AttemptId,
         /// The state.
         text: String,
-    },
-    /// The task of a job has ended; nothing more comes from it.
-    TaskEnded {
-        /// The job.
-        job: JobId,
     },
 }
 

@@ -14,11 +14,13 @@
 pub mod attempt;
 pub mod cancel;
 pub mod checkout;
+mod command_line;
 pub mod commands;
 pub mod context;
 pub mod effects;
 pub mod file_commands;
 pub mod finish;
+pub mod job_log;
 pub mod junit;
 pub mod message;
 pub mod output;

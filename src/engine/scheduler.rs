@@ -100,6 +100,21 @@ impl Scheduler {
         stages.into_iter().flat_map(|index| self.withdraw(index)).collect()
     }
 
+    /// Jobs of the stage that may be started after all.
+    pub fn put_back(&mut self, index: StageIndex, jobs: Vec<JobId>) {
+        if let Some(waiting) = self.waiting.get_mut(&index) {
+            waiting.jobs.extend(jobs);
+        }
+    }
+
+    /// A job of the stage runs that this scheduler has not started: it was under way before a crash.
+    pub fn taken_up(&mut self, index: StageIndex) {
+        self.running += 1;
+        if let Some(waiting) = self.waiting.get_mut(&index) {
+            waiting.running += 1;
+        }
+    }
+
     /// The task of a job of `index` has ended.
     pub fn ended(&mut self, index: StageIndex) {
         self.running = self.running.saturating_sub(1);
