@@ -1,1 +1,70 @@
-//! The record format of the journal: versioned JSON, with golden files of old forms.
+//! The record format of the journal: one JSON text a record, versioned. Readers accept the present version and the one before
+//! (there is none before version 1); `tests/golden/journal-v1.jsonl` keeps what version 1 looks like.
+
+use crate::event::{EVENT_VERSION, Record};
+
+/// Why a record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A newer Slipway wrote it.
+    #[error("record {seq} has version {version}, and this Slipway reads up to {EVENT_VERSION}; use the newer one")]
+    Newer {
+        /// Its place.
+        seq: u64,
+        /// Its version.
+        version: u64,
+    },
+    /// It is no record.
+    #[error("record {seq} is damaged: {reason}")]
+    Damaged {
+        /// Its place.
+        seq: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A record as it is stored.
+pub fn encode(record: &Record) -> String {
+    serde_json::to_string(record).expect("records have text keys only")
+}
+
+/// A stored record; `seq` is the place that it stands at.
+pub fn decode(seq: u64, text: &str) -> Result<Record, DecodeError> {
+    match serde_json::from_str::<Record>(text) {
+        Ok(record) if record.v <= EVENT_VERSION && record.seq == seq => Ok(record),
+        Ok(record) if record.v <= EVENT_VERSION => {
+            Err(DecodeError::Damaged { seq, reason: format!("it says that it is record {}", record.seq) })
+        }
+        Ok(record) => Err(DecodeError::Newer { seq, version: u64::from(record.v) }),
+        Err(error) => {
+            let version = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|json| json["v"].as_u64());
+            match version.filter(|version| *version > u64::from(EVENT_VERSION)) {
+                Some(version) => Err(DecodeError::Newer { seq, version }),
+                None => Err(DecodeError::Damaged { seq, reason: error.to_string() }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::{Event, Outcome};
+
+    #[test]
+    fn records_survive_the_way_to_the_disk() {
+        let record = Record { v: 1, seq: 3, at: Timestamp(5), event: Event::RunFinished { outcome: Outcome::Lost } };
+        let text = encode(&record);
+        assert_eq!(text, r#"{"v":1,"seq":3,"at":5,"event":"run-finished","outcome":"lost"}"#);
+        assert_eq!(decode(3, &text), Ok(record));
+        assert!(matches!(decode(4, &text), Err(DecodeError::Damaged { .. })));
+    }
+
+    #[test]
+    fn newer_and_damaged_records_are_told_apart() {
+        assert!(matches!(decode(1, r#"{"v":9,"seq":1,"event":"unheard-of"}"#), Err(DecodeError::Newer { .. })));
+        assert!(matches!(decode(1, "{"), Err(DecodeError::Damaged { .. })));
+    }
+}

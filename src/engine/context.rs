@@ -82,10 +82,7 @@ impl RunContext {
 }
 
 /// Group and `cancel-in-progress` of a `concurrency:`. The group's case does not count.
-pub fn group_of(
-    concurrency: &crate::model::Concurrency,
-    scope: &dyn Scope,
-) -> Result<(String, bool), EvalError> {
+pub fn group_of(concurrency: &crate::model::Concurrency, scope: &dyn Scope) -> Result<(String, bool), EvalError> {
     let group = concurrency.group.template.evaluate_text(scope)?.to_lowercase();
     if group.trim().is_empty() {
         return Err(EvalError::new("the concurrency group is empty"));

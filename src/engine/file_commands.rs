@@ -50,7 +50,10 @@ fn pairs(content: &[u8], file: &str) -> Result<Vec<(String, String)>, String> {
             (_, Some(block)) => {
                 let (name, delimiter) = (&line[..block], &line[block + 2..]);
                 if name.is_empty() || delimiter.is_empty() {
-                    return Err(refuse(file, &format!("Invalid format '{line}'. Name and delimiter must not be empty")));
+                    return Err(refuse(
+                        file,
+                        &format!("Invalid format '{line}'. Name and delimiter must not be empty"),
+                    ));
                 }
                 let (value, after) = block_value(rest, delimiter).map_err(|why| refuse(file, &why))?;
                 list.push((name.to_owned(), value.to_owned()));

@@ -23,7 +23,7 @@ pub fn read(bytes: &[u8]) -> Result<TestTotals, String> {
     let mut reader = Reader::from_str(&text);
     let mut totals = TestTotals::default();
     let (mut depth, mut suites, mut case) = (0usize, false, None::<Case>);
-        loop {
+    loop {
         let event = reader.read_event().map_err(|e| broken(&reader, &e))?;
         match event {
             Event::Start(start) => {

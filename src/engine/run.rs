@@ -279,9 +279,9 @@ impl Run {
         match message {
             Message::Happened { event, sync, reply } => {
                 let failed = match &*event {
-                    Event::JobFinished { attempt, conclusion: Outcome::Failure | Outcome::Lost, retry: false, .. } => {
-                        Some(attempt.job.stage())
-                    }
+                    Event::JobFinished {
+                        attempt, conclusion: Outcome::Failure | Outcome::Lost, retry: false, ..
+                    } => Some(attempt.job.stage()),
                     Event::JobDropped { job, outcome: Outcome::Failure, .. } => Some(job.stage()),
                     _ => None,
                 };

@@ -353,9 +353,7 @@ impl Attempt<'_> {
         let mut ended = match (why, exit.exit) {
             (Some(why), exit) => Ended { exit: Some(exit), ..why },
             (None, Exit::Code(0)) => Ended { exit: Some(exit.exit), ..Ended::success() },
-            (None, Exit::Code(code)) => {
-                Ended { exit: Some(exit.exit), ..Ended::failure(format!("exit code {code}")) }
-            }
+            (None, Exit::Code(code)) => Ended { exit: Some(exit.exit), ..Ended::failure(format!("exit code {code}")) },
             (None, Exit::Signal(signal)) => {
                 Ended { exit: Some(exit.exit), ..Ended::failure(format!("killed by signal {signal}")) }
             }
@@ -394,7 +392,8 @@ impl Attempt<'_> {
         }
         let text = self.run.masker.mask(&String::from_utf8_lossy(content));
         if text.len() > file_commands::MAX_SUMMARY {
-            let text = format!("the step's summary is {} KiB; at most 1024 are kept, so it was dropped", text.len() / 1024);
+            let text =
+                format!("the step's summary is {} KiB; at most 1024 are kept, so it was dropped", text.len() / 1024);
             return self.run.reporter.send(Message::Output { step: key.clone(), text: format!("{text}\n") }).await;
         }
         let size = text.len() as u64;

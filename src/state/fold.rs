@@ -153,10 +153,8 @@ impl RunState {
                 if !state.jobs.is_empty() {
                     return Err("its jobs are known already".to_owned());
                 }
-                state.jobs = restore(&job, &legs)
-                    .into_iter()
-                    .map(|leg| JobState::new(leg.job, leg.name, leg.matrix))
-                    .collect();
+                state.jobs =
+                    restore(&job, &legs).into_iter().map(|leg| JobState::new(leg.job, leg.name, leg.matrix)).collect();
                 state.unfinished = state.jobs.len();
             }
             Event::StageSkipped { stage, .. } => {

@@ -51,9 +51,8 @@ impl StateFolder {
         let folder = Self { root };
         if !folder.root.join("runs").is_dir() {
             for path in [folder.root.clone(), folder.runs()] {
-                make_private(&path).map_err(|e| {
-                    StoreError::failed(format!("make the state folder \"{}\"", path.display()), e)
-                })?;
+                make_private(&path)
+                    .map_err(|e| StoreError::failed(format!("make the state folder \"{}\"", path.display()), e))?;
             }
         }
         Ok(folder)

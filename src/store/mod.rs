@@ -6,6 +6,5 @@ pub mod contract;
 pub mod folder;
 pub mod lock;
 pub mod logs;
-pub mod memory;
 pub mod seal;
 pub mod sqlite;
