@@ -5,10 +5,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::{self, Limits, codes};
 use crate::span::{Source, Span};
 
-/// No pipeline file is larger; a million lines fit. Checked while reading, so that a device cannot fill memory.
-pub const MAX_FILE_BYTES: u64 = 64 << 20;
+/// No more is read of a file than the reader would take, so that a device cannot fill memory.
+fn max_bytes() -> u64 {
+    Limits::default().bytes as u64
+}
 
 /// At most so many files are taken from one folder.
 const MAX_FILES: usize = 1000;
@@ -36,41 +39,25 @@ pub fn read(path: &Path, stdin: &mut dyn Read) -> Result<Source, SourceError> {
     };
     let mut bytes = Vec::new();
     if path == Path::new("-") {
-        stdin.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        stdin.take(max_bytes() + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     } else {
         let file = File::open(path).map_err(unreadable)?;
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.take(max_bytes() + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     }
     decode(&name, bytes)
 }
 
 /// Bytes to text, or a mistake with its place.
 fn decode(name: &str, bytes: Vec<u8>) -> Result<Source, SourceError> {
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        let message = format!("file is larger than {} MiB", MAX_FILE_BYTES >> 20);
+    if bytes.len() as u64 > max_bytes() {
+        let message = format!("file is larger than {} MiB", max_bytes() >> 20);
         let mut all = Diagnostics::new(Source::new(name, ""));
-        all.push(Diagnostic::error("E002", Span::default(), message).help("split the pipeline into several files"));
+        all.push(
+            Diagnostic::error(codes::BUDGET, Span::default(), message).help("split the pipeline into several files"),
+        );
         return Err(SourceError::Invalid(Box::new(all)));
     }
-    let error = match String::from_utf8(bytes) {
-        Ok(text) => return Ok(Source::new(name, text)),
-        Err(error) => error,
-    };
-    let at = error.utf8_error().valid_up_to();
-    let bytes = error.as_bytes();
-    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-    let message = format!("file is not UTF-8: byte 0x{:02x} at offset {at}", bytes[at]);
-    // What stands before the byte, and the rest of its line as far as it can be shown.
-    let line_end = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |i| at + i);
-    let text = String::from_utf8_lossy(&bytes[..line_end]).into_owned();
-    let mut all = Diagnostics::new(Source::new(name, text));
-    let span = Span::new(at, at + '\u{fffd}'.len_utf8());
-    all.push(Diagnostic::error("E001", span, message).help(if wide {
-        "it looks like UTF-16; save it as UTF-8"
-    } else {
-        "save it as UTF-8"
-    }));
-    Err(SourceError::Invalid(Box::new(all)))
+    model::decode(name, bytes).map_err(SourceError::Invalid)
 }
 
 /// Pipeline files of a folder in a fixed order: `slipway.yml`, `.slipway/*.yml`, `.github/workflows/*.yml`; a folder without
@@ -123,11 +110,8 @@ mod tests {
     fn bytes_that_are_no_text_have_a_place() {
         assert_eq!(&*stdin(b"a: 1\n").unwrap().text, "a: 1\n");
         let Err(SourceError::Invalid(all)) = stdin(b"a: 1\nb: caf\xe9 x\nc") else { panic!("was accepted") };
-        assert_eq!(all.list[0].message, "file is not UTF-8: byte 0xe9 at offset 11");
         assert_eq!(all.source.position(all.list[0].span.start).line, 2);
         assert_eq!(all.source.line(2), "b: caf\u{fffd} x");
-        let Err(SourceError::Invalid(all)) = stdin(b"\xff\xfea\0") else { panic!("was accepted") };
-        assert!(all.list[0].help.as_deref().unwrap().contains("UTF-16"));
     }
 
     #[test]
@@ -135,7 +119,7 @@ mod tests {
         let Err(SourceError::Invalid(all)) = read(Path::new("-"), &mut io::repeat(b'a')) else {
             panic!("was accepted")
         };
-        assert_eq!(all.list[0].message, "file is larger than 64 MiB");
+        assert_eq!(all.list[0].message, "file is larger than 32 MiB");
     }
 
     #[test]

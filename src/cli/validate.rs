@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::source::{self, SourceError};
 use crate::diagnostic::Diagnostics;
 use crate::exit::Exit;
-use crate::model::ReadOptions;
+use crate::model::{ReadOptions, codes};
 use crate::report::diagnostic;
 use crate::report::sarif::sarif;
 use crate::report::style::wants_color_here;
@@ -71,7 +71,7 @@ fn check(args: &Args, color: bool, stdin: &mut dyn Read, out: &mut dyn Write, er
     let document = match args.format {
         Format::Text => return exit,
         Format::Json => diagnostic::json(&results),
-        Format::Sarif => sarif(&results, |_| None),
+        Format::Sarif => sarif(&results, explain),
     };
     let _ = writeln!(out, "{document:#}");
     exit
@@ -83,6 +83,11 @@ fn as_text(diagnostics: &Diagnostics, jobs: Option<usize>, color: bool) -> Strin
         text.push_str(&format!("{}: valid, {}\n", diagnostics.source.name, diagnostic::counted(jobs, "stage")));
     }
     text
+}
+
+/// Title and explanation of a code.
+fn explain(code: &str) -> Option<(&'static str, &'static str)> {
+    codes::ALL.iter().find(|c| c.code == code).map(|c| (c.title, c.explanation))
 }
 
 /// Folders become the pipeline files in them.
@@ -128,8 +133,8 @@ mod tests {
     fn bytes_that_are_no_text_are_shown_in_every_format() {
         let (exit, out, _) = validate(&["-"], Format::Text, b"jobs:\n  a\xff: 1\n");
         assert_eq!(exit, Exit::InvalidPipeline);
-        insta::assert_snapshot!(out, @r"
-        error[E001]: file is not UTF-8: byte 0xff at offset 9
+        insta::assert_snapshot!(out, @"
+        error[E001]: the file is not UTF-8: byte 9 (from 0) is 0xff, which no character has there
          --> <stdin>:2:4
           |
         2 |   a�: 1
@@ -144,6 +149,7 @@ mod tests {
         let (_, out, _) = validate(&["-"], Format::Sarif, b"\xff");
         let value: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["runs"][0]["results"][0]["ruleId"], "E001");
+        assert_eq!(value["runs"][0]["tool"]["driver"]["rules"][0]["shortDescription"]["text"], "not UTF-8");
     }
 
     #[test]

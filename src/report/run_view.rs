@@ -392,3 +392,7 @@ fn leg_name(stage: &StageId, leg: &serde_json::Value) -> String {
         _ => stage.to_string(),
     }
 }
+
+#[cfg(test)]
+#[path = "run_view_tests.rs"]
+mod tests;

@@ -64,7 +64,7 @@ impl Frame<'_> {
             None => self.compact(budget),
         };
         let longest = rows.iter().map(|r| r.indent + width::of(&r.name)).max().unwrap_or(0);
-        let names = longest.min(MAX_NAME).min(columns / 2);
+        let names = longest.min(MAX_NAME).min(columns * 2 / 5);
         let mut lines: Vec<String> = rows.iter().map(|row| self.fit(row, names, columns)).collect();
         lines.extend(more.map(|text| self.style.paint(Ink::Dim, width::cut(&text, columns))));
         lines.truncate(budget);
@@ -142,7 +142,7 @@ impl Frame<'_> {
         };
         let detail = match (&stage.skip_reason, stage.outcome) {
             (Some(reason), _) => visible(reason),
-            (None, Some(_)) => format!("{} jobs", stage.jobs.len()),
+            (None, Some(_)) => self.legs_ended(stage),
             (None, None) if stage.started.is_some() => {
                 let done = jobs().filter(|j| matches!(j.phase, Phase::Done(_))).count();
                 format!("{done}/{}", stage.jobs.len())
@@ -150,6 +150,17 @@ impl Frame<'_> {
             (None, None) => self.waits(stage),
         };
         Row { indent: 0, sign, name: visible(stage.id.as_str()), time, detail }
+    }
+
+    /// `4 jobs`, `2 of 4 failed`, or the one that failed and why.
+    fn legs_ended(&self, stage: &StageView) -> String {
+        let failed = |j: &&JobView| matches!(j.phase, Phase::Done(Outcome::Failure | Outcome::Lost));
+        let mut list = stage.jobs.iter().map(|j| &self.view.jobs[*j]).filter(failed);
+        match (list.next(), list.count()) {
+            (None, _) => format!("{} jobs", stage.jobs.len()),
+            (Some(one), 0) => format!("{}: {}", visible(&one.name), self.done(one, stage)),
+            (Some(_), more) => format!("{} of {} failed", more + 1, stage.jobs.len()),
+        }
     }
 
     fn job_row(&self, job: &JobView, indent: usize) -> Row {

@@ -47,12 +47,18 @@ impl Screen {
         if up > 0 {
             frame.push_str(&format!("\r\x1b[{up}A"));
         }
-        // After a resize nobody knows what the terminal has made of the old lines.
-        if !above.is_empty() || size.columns != self.columns {
+        // After a resize nobody knows what the terminal has made of the old lines. Otherwise old lines are written over, not
+        // erased before: some terminals keep what is erased from their first row on in their history.
+        if size.columns != self.columns {
             frame.push_str("\r\x1b[J");
         }
-        frame.push_str(above);
-        if !above.is_empty() && !above.ends_with('\n') {
+        for line in above.lines() {
+            frame.push_str(line);
+            // Behind a line that fills its last row the cursor stands still on the last cell, which must not be erased.
+            let columns = width::of(line);
+            if columns == 0 || !columns.is_multiple_of(size.columns.max(1)) {
+                frame.push_str("\x1b[K");
+            }
             frame.push('\n');
         }
         for line in &lines {
