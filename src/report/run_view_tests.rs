@@ -105,7 +105,7 @@ fn events_of_a_hundred_thousand_jobs_cost_what_they_speak_of() {
         apply(&mut run, Event::JobStarted { attempt: attempt.clone() });
         apply(&mut run, Event::StepStarting { step: attempt.step(0), name: "x".into() });
         let (outcome, outputs) = (Outcome::Success, Vec::new());
-        apply(&mut run, Event::StageFinished { stage: name.as_str().into(), outcome, outputs });
+        apply(&mut run, Event::StageFinished { stage: name.as_str().into(), outcome, outputs, reason: None });
     }
     assert_eq!(counts(&run), (100_000, 100_000, 100_000, 0, 0, 0));
     assert!(run.active.is_empty());
