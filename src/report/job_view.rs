@@ -28,8 +28,6 @@ pub struct StageView {
     pub outcome: Option<Outcome>,
     /// Why it was skipped.
     pub skip_reason: Option<String>,
-    /// Why it failed, when no job of it says.
-    pub fail_reason: Option<String>,
 }
 
 impl StageView {
@@ -44,7 +42,6 @@ impl StageView {
             finished: None,
             outcome: None,
             skip_reason: None,
-            fail_reason: None,
         }
     }
 

@@ -197,9 +197,8 @@ impl RunView {
                 self.stages[stage_at].skip_reason = Some(reason.clone());
                 self.end_stage(stage_at, Outcome::Skipped, at);
             }
-            Event::StageFinished { stage, outcome, reason, .. } => {
+            Event::StageFinished { stage, outcome, .. } => {
                 let stage_at = self.stage(stage);
-                self.stages[stage_at].fail_reason = reason.clone();
                 self.end_stage(stage_at, *outcome, at);
             }
             Event::JobQueued { job, group } => {
