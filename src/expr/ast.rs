@@ -113,6 +113,66 @@ impl Expr {
         paths
     }
 
+    /// Those of [`Expr::paths`] whose text can become part of the value: not what is only compared, asked for (`contains`,
+    /// `startsWith`) or decided upon. The flag says whether a `toJSON` is around, so that an object's whole content counts.
+    pub fn results(&self) -> Vec<(Vec<String>, bool)> {
+        let mut found: Vec<(Vec<String>, bool)> = Vec::new();
+        let mut todo = vec![(self.root(), false)];
+        while let Some((id, whole)) = todo.pop() {
+            match &self.nodes[id as usize].kind {
+                NodeKind::Literal(_) | NodeKind::Star | NodeKind::Not(_) | NodeKind::Compare(..) => {}
+                NodeKind::Context(_) => found.push((self.chain(id), whole)),
+                NodeKind::Index(..) => {
+                    let mut head = id;
+                    while let NodeKind::Index(target, _) = &self.nodes[head as usize].kind {
+                        head = *target;
+                    }
+                    match &self.nodes[head as usize].kind {
+                        NodeKind::Context(_) => found.push((self.chain(id), whole)),
+                        _ => todo.push((head, whole)),
+                    }
+                }
+                // What comes before the last is given only when it is false: an empty text.
+                NodeKind::And(items) => todo.extend(items.last().map(|last| (*last, whole))),
+                NodeKind::Or(items) => todo.extend(items.iter().map(|item| (*item, whole))),
+                NodeKind::Call(function, items) => match function {
+                    Function::Format | Function::Join | Function::FromJson => {
+                        todo.extend(items.iter().map(|item| (*item, whole)));
+                    }
+                    Function::ToJson => todo.extend(items.iter().map(|item| (*item, true))),
+                    Function::Case => {
+                        let values = items.iter().enumerate().filter(|(at, _)| at % 2 == 1 || at + 1 == items.len());
+                        todo.extend(values.map(|(_, item)| (*item, whole)));
+                    }
+                    _ => {}
+                },
+            }
+        }
+        found
+    }
+
+    /// The path of a chain of indexes on a context.
+    fn chain(&self, id: NodeId) -> Vec<String> {
+        let mut indexes = Vec::new();
+        let mut at = id;
+        while let NodeKind::Index(target, index) = &self.nodes[at as usize].kind {
+            indexes.push(*index);
+            at = *target;
+        }
+        let NodeKind::Context(name) = &self.nodes[at as usize].kind else { return Vec::new() };
+        let mut path = vec![name.to_string()];
+        for index in indexes.iter().rev() {
+            match self.literal_index(*index) {
+                Some(text) => path.push(text),
+                None => {
+                    path.push("*".to_owned());
+                    break;
+                }
+            }
+        }
+        path
+    }
+
     /// The names of the functions that are called, lower-cased, each once.
     pub fn functions(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -186,17 +246,8 @@ impl Expr {
                 at = *target;
             }
             let computed: Vec<NodeId> = indexes.iter().copied().filter(|i| self.literal_index(*i).is_none()).collect();
-            if let NodeKind::Context(name) = &self.nodes[at as usize].kind {
-                let mut path = vec![name.to_string()];
-                for index in indexes.iter().rev() {
-                    match self.literal_index(*index) {
-                        Some(text) => path.push(text),
-                        None => {
-                            path.push("*".to_owned());
-                            break;
-                        }
-                    }
-                }
+            if let NodeKind::Context(_) = &self.nodes[at as usize].kind {
+                let path = self.chain(id);
                 see(id, path, computed.is_empty());
                 todo.extend(computed);
             } else {

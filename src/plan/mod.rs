@@ -12,6 +12,7 @@ pub mod lint;
 pub mod placement;
 pub mod scope;
 pub mod view;
+pub mod walk;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -81,7 +81,7 @@ pub fn place(job: &Job, placement: &Placement, scope: &dyn Scope) -> Result<Plac
 }
 
 /// The labels of `runs-on`, evaluated. An expression may give a list as JSON does on GitHub.
-fn labels(job: &Job, scope: &dyn Scope) -> Result<Vec<String>, String> {
+pub(super) fn labels(job: &Job, scope: &dyn Scope) -> Result<Vec<String>, String> {
     let mut labels = Vec::new();
     for label in job.runs_on.iter().flat_map(|runs_on| &runs_on.labels) {
         let value = label

@@ -28,6 +28,8 @@ pub struct StageView {
     pub outcome: Option<Outcome>,
     /// Why it was skipped.
     pub skip_reason: Option<String>,
+    /// Why it failed, when no job of it says.
+    pub fail_reason: Option<String>,
 }
 
 impl StageView {
@@ -42,6 +44,7 @@ impl StageView {
             finished: None,
             outcome: None,
             skip_reason: None,
+            fail_reason: None,
         }
     }
 

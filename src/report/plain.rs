@@ -252,6 +252,9 @@ impl Plain {
             Event::JobsExpanded { stage, legs } => {
                 self.say(stage.as_str(), &format!("its matrix gives {}", counted(legs.len(), "job")));
             }
+            Event::StageFinished { stage, reason: Some(reason), .. } => {
+                self.say(stage.as_str(), &format!("{} failed: {}", self.style.paint(Ink::Red, "✗"), visible(reason)));
+            }
             Event::StageSkipped { stage, reason } => {
                 let text = format!("{} skipped: {}", self.style.paint(Ink::Dim, "-"), visible(reason));
                 self.say(stage.as_str(), &text);

@@ -197,8 +197,9 @@ impl RunView {
                 self.stages[stage_at].skip_reason = Some(reason.clone());
                 self.end_stage(stage_at, Outcome::Skipped, at);
             }
-            Event::StageFinished { stage, outcome, .. } => {
+            Event::StageFinished { stage, outcome, reason, .. } => {
                 let stage_at = self.stage(stage);
+                self.stages[stage_at].fail_reason = reason.clone();
                 self.end_stage(stage_at, *outcome, at);
             }
             Event::JobQueued { job, group } => {

@@ -145,6 +145,11 @@ fn failed_jobs(view: &RunView) -> impl Iterator<Item = &JobView> {
 
 fn failures(view: &RunView, tails: &Tails, look: Look) -> Vec<String> {
     let mut lines = Vec::new();
+    let stages = view.stages.iter().filter_map(|s| Some((s, s.fail_reason.as_ref()?)));
+    for (stage, reason) in stages.take(MAX_ENTRIES) {
+        let name = look.style.paint(Ink::Red, visible(stage.id.as_str()));
+        push_text(&mut lines, &format!("{name}: {}", visible(reason)));
+    }
     let mut jobs = failed_jobs(view);
     for job in jobs.by_ref().take(MAX_ENTRIES) {
         let allowed = if job.tolerated() { " (allowed to fail)" } else { "" };

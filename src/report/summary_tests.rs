@@ -161,6 +161,20 @@ fn a_failure_that_is_allowed_is_said() {
 }
 
 #[test]
+fn a_stage_that_failed_without_a_job_says_why() {
+    let mut late = RunView::default();
+    late.declare::<[_; 0]>(&StageId::from("test"), Vec::new(), None);
+    let script = Script::new().event(Event::StageFinished {
+        stage: StageId::from("test"),
+        outcome: Outcome::Failure,
+        outputs: Vec::new(),
+        reason: Some("its matrix has no legs".into()),
+    });
+    let drawn = text(&script.run_end(Outcome::Failure).fold(late), &Tails::default(), look(70));
+    assert!(drawn.contains("failed\n  test: its matrix has no legs\n"), "{drawn}");
+}
+
+#[test]
 fn sizes_are_readable() {
     assert_eq!(
         [0, 1023, 1024, 1_300_000, u64::MAX].map(size),

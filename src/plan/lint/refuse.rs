@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::{StepAction, codes};
+use crate::stage;
 
 use crate::plan::ir::{Plan, StagePlan};
 
@@ -17,13 +18,8 @@ pub(super) fn check(_plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnosti
             Diagnostic::error(codes::NOT_YET, call.uses.span, message).help("choose other jobs with \"--stage\""),
         );
     }
-    if let Some(typed) = &job.typed {
-        let message =
-            format!("stage \"{}\" uses \"{}\", which this version reads but cannot run yet", stage.id, typed.key.value);
-        diagnostics.push(
-            Diagnostic::error(codes::NOT_YET, typed.key.span, message)
-                .help("run the stages before it with \"--stage\", or do its work with \"run\""),
-        );
+    if let Some(refusal) = stage::refusal(job) {
+        diagnostics.push(refusal);
     }
     for (at, step) in job.steps.iter().enumerate() {
         let StepAction::Uses { uses, .. } = &step.action else { continue };

@@ -140,7 +140,7 @@ impl Frame<'_> {
             (Some(start), None) => humanize_seconds(self.now.since(start)),
             _ => String::new(),
         };
-        let detail = match (&stage.skip_reason, stage.outcome) {
+        let detail = match (stage.skip_reason.as_ref().or(stage.fail_reason.as_ref()), stage.outcome) {
             (Some(reason), _) => visible(reason),
             (None, Some(_)) => self.legs_ended(stage),
             (None, None) if stage.started.is_some() => {
