@@ -5,6 +5,7 @@ pub mod condition;
 pub mod contexts;
 pub mod expand;
 pub mod filter;
+pub mod glob;
 pub mod graph;
 mod hash;
 pub mod ir;
