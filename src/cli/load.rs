@@ -1,17 +1,22 @@
 //! Files and options of the command line to plans: what `run`, `plan`, `graph`, `resume` and `rerun` share.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use crate::cli::source::{self, SourceError};
+use crate::cli::{github, secrets};
 use crate::client::git::{self, Checkout};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostics, suggest};
 use crate::exit::Exit;
+use crate::model::tables_trigger::EVENT_NAMES;
 use crate::model::{Pipeline, ReadOptions};
 use crate::plan::compile::compile;
+use crate::plan::contexts::Base;
 use crate::plan::ir::{Placement, Plan, PlanInputs, RunnerChoice, Selection};
+use crate::plan::{filter, inputs};
 use crate::report::diagnostic;
 use crate::secret::Secret;
 use crate::span::Source;
@@ -39,7 +44,7 @@ pub struct LoadArgs {
     #[arg(long = "env", value_name = "K=V", value_parser = pair)]
     pub env: Vec<(String, String)>,
     /// A secret; a bare name takes its value from the environment
-    #[arg(long = "secret", value_name = "K=V|K", value_parser = secret)]
+    #[arg(long = "secret", value_name = "K=V|K", value_parser = secrets::parse)]
     pub secrets: Vec<(String, Option<Secret>)>,
     /// A file of secrets, `K=V` a line
     #[arg(long, value_name = "FILE")]
@@ -99,17 +104,6 @@ fn matrix(text: &str) -> Result<(String, String), String> {
     split(text, ':', "KEY:VALUE")
 }
 
-fn secret(text: &str) -> Result<(String, Option<Secret>), String> {
-    match text.split_once('=') {
-        // The text is not repeated: it holds the value.
-        Some(("", _)) | None if text.is_empty() || text.starts_with('=') => {
-            Err("write it as NAME=VALUE or NAME".into())
-        }
-        Some((key, value)) => Ok((key.to_owned(), Some(Secret::new(value)))),
-        None => Ok((text.to_owned(), None)),
-    }
-}
-
 fn runner(text: &str) -> Result<RunnerChoice, String> {
     match text {
         "auto" => Ok(RunnerChoice::Auto),
@@ -120,10 +114,20 @@ fn runner(text: &str) -> Result<RunnerChoice, String> {
     }
 }
 
-/// Plans every file that the arguments name. All files' mistakes come together, drawn, with the exit code they mean.
+/// Plans every file that the arguments name, in order. Warnings, and that the working tree differs from its commit, are said
+/// on standard error. All files' mistakes come together, drawn, with the exit code they mean.
 pub fn load_all(args: &LoadArgs, color: bool) -> Result<Vec<Loaded>, (String, Exit)> {
+    let (loaded, said) = load_quietly(args, color)?;
+    // A reader that went away has no use for an error.
+    let _ = std::io::stderr().write_all(said.as_bytes());
+    Ok(loaded)
+}
+
+/// [`load_all`], with what it would say.
+fn load_quietly(args: &LoadArgs, color: bool) -> Result<(Vec<Loaded>, String), (String, Exit)> {
     let given = args.file.clone().unwrap_or_else(|| PathBuf::from("."));
-    let files = if given.is_dir() {
+    let searched = given.is_dir();
+    let files = if searched {
         source::find(&given)
             .map_err(|e| (format!("error: failed to read folder {given:?}: {}\n", source::plain(&e)), Exit::NotFound))?
     } else {
@@ -133,26 +137,55 @@ pub fn load_all(args: &LoadArgs, color: bool) -> Result<Vec<Loaded>, (String, Ex
         let looked = "looked for slipway.yml, .slipway/*.yml and .github/workflows/*.yml";
         return Err((format!("error: found no pipeline file in {given:?}: {looked}\n"), Exit::NotFound));
     }
-    let folder = if given.is_dir() { given } else { std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")) };
-    let checkout = git::inspect(&std::path::absolute(&folder).unwrap_or(folder));
-    let secrets = secrets(args)?;
-    let event = event(args)?;
-    let (mut loaded, mut text, mut exit) = (Vec::new(), String::new(), Exit::Success);
+    let folder = if searched { given.clone() } else { std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")) };
+    let world = World {
+        checkout: git::inspect(&std::path::absolute(&folder).unwrap_or(folder)),
+        secrets: secrets::gather(&args.secrets, args.secret_file.as_deref())?,
+        vars: vars(args),
+        event_name: event_name(args)?,
+        payload: event(args)?,
+        filtered: searched && (files.len() > 1 || args.event.is_some()),
+        searched,
+    };
+    let (mut loaded, mut text, mut exit, mut turned_away) = (Vec::new(), String::new(), Exit::Success, Vec::new());
     for file in files {
         let file = file.strip_prefix("./").map(Path::to_owned).unwrap_or(file);
-        match load(args, &file, &checkout, &secrets, event.as_ref()) {
-            Ok(one) => loaded.push(one),
-            Err(Failure::Invalid(diagnostics)) => {
+        match load(args, &file, &world) {
+            Ok(one) => {
+                text.push_str(&diagnostic::text(&one.diagnostics, color));
+                loaded.push(one);
+            }
+            Err(Failure::Invalid(diagnostics, code)) => {
                 text.push_str(&diagnostic::text(&diagnostics, color));
-                exit = exit.worst(Exit::InvalidPipeline);
+                exit = exit.worst(code);
             }
             Err(Failure::Said(message, code)) => {
                 text.push_str(&format!("error: {message}\n"));
                 exit = exit.worst(code);
             }
+            Err(Failure::NotMeant(why)) => turned_away.push(format!("  {}: {why}\n", file.display())),
         }
     }
-    if exit == Exit::Success { Ok(loaded) } else { Err((text, exit)) }
+    if exit == Exit::Success && loaded.is_empty() {
+        text.push_str(&format!(
+            "error: no pipeline file in {given:?} runs for the event \"{}\"{}:\n{}name a file, and it runs all the same\n",
+            world.event_name,
+            match world.checkout.reference.as_str() {
+                "" => String::new(),
+                reference => format!(" of {reference}"),
+            },
+            turned_away.concat()
+        ));
+        exit = Exit::NotFound;
+    }
+    if exit != Exit::Success {
+        return Err((text, exit));
+    }
+    if world.checkout.dirty {
+        let sha = world.checkout.sha.get(..12).unwrap_or(&world.checkout.sha);
+        text.push_str(&format!("note: the working tree has changes that are not in commit {sha}; they take part\n"));
+    }
+    Ok((loaded, text))
 }
 
 /// The plan of a stored file with its stored inputs.
@@ -163,58 +196,136 @@ pub fn replan(text: &str, inputs: PlanInputs) -> Result<Plan, Box<Diagnostics>> 
 }
 
 enum Failure {
-    Invalid(Box<Diagnostics>),
+    Invalid(Box<Diagnostics>, Exit),
     Said(String, Exit),
+    /// Its `on` does not let the event through.
+    NotMeant(String),
 }
 
-fn load(
-    args: &LoadArgs,
-    file: &Path,
-    checkout: &Checkout,
-    secrets: &[(String, Secret)],
-    event: Option<&Value>,
-) -> Result<Loaded, Failure> {
+/// What all files share.
+struct World {
+    checkout: Checkout,
+    secrets: Vec<(String, Secret)>,
+    vars: Vec<(String, String)>,
+    event_name: String,
+    payload: Option<Value>,
+    /// Whether a file without `on` is turned away.
+    filtered: bool,
+    /// Whether filters decide.
+    searched: bool,
+}
+
+fn load(args: &LoadArgs, file: &Path, world: &World) -> Result<Loaded, Failure> {
     let source = source::read(file, &mut std::io::stdin().lock()).map_err(|error| match error {
-        SourceError::Invalid(diagnostics) => Failure::Invalid(diagnostics),
+        SourceError::Invalid(diagnostics) => Failure::Invalid(diagnostics, Exit::InvalidPipeline),
         SourceError::Unreadable { message, missing } => {
             Failure::Said(message, if missing { Exit::NotFound } else { Exit::Internal })
         }
     })?;
     let (pipeline, mut diagnostics) = stage::load(source.clone(), &ReadOptions::default());
-    let Some(pipeline) = pipeline else { return Err(Failure::Invalid(Box::new(diagnostics))) };
+    let Some(pipeline) = pipeline else {
+        return Err(Failure::Invalid(Box::new(diagnostics), Exit::InvalidPipeline));
+    };
+    let mut inputs = plan_inputs(args, file, &pipeline, world);
+    // A folder with one file, and that without `on`: it is as good as named.
+    if world.searched && (pipeline.on.is_some() || world.filtered) {
+        let happening = filter::Happening {
+            event: &inputs.event_name,
+            reference: inputs.github["ref"].as_str().unwrap_or_default(),
+            payload: world.payload.as_ref().unwrap_or(&Value::Null),
+            changed: world.changed(),
+        };
+        filter::check(pipeline.on.as_ref(), happening).map_err(Failure::NotMeant)?;
+    }
+    let mut wrong = Diagnostics::new(source.clone());
+    let typed =
+        inputs::read(&pipeline, &world.event_name, &world.inputs(args), &Base::new(&inputs).scope(), &mut wrong);
+    if wrong.has_errors() {
+        wrong.list.append(&mut diagnostics.list);
+        return Err(Failure::Invalid(Box::new(wrong), Exit::Usage));
+    }
+    let name = pipeline.name.as_ref().map_or(inputs.path.as_str(), |name| name.value.as_str());
+    inputs.github = github::context(world.facts(name, &inputs.path), &typed.texts);
+    inputs.inputs = Value::Object(typed.typed);
     let pipeline = Arc::new(pipeline);
-    let inputs = plan_inputs(args, file, &pipeline, checkout, secrets, event);
-    let (plan, warnings) =
-        compile(pipeline.clone(), Arc::new(inputs)).map_err(|all| Failure::Invalid(Box::new(all)))?;
+    let (plan, warnings) = match compile(pipeline.clone(), Arc::new(inputs)) {
+        Ok(compiled) => compiled,
+        Err(mut all) => {
+            all.list.append(&mut diagnostics.list);
+            all.sort();
+            return Err(Failure::Invalid(Box::new(all), Exit::InvalidPipeline));
+        }
+    };
     warnings.list.into_iter().for_each(|warning| diagnostics.push(warning));
-    Ok(Loaded { source, pipeline, plan, diagnostics, secrets: secrets.to_vec(), checkout: checkout.clone() })
+    diagnostics.sort();
+    Ok(Loaded { source, pipeline, plan, diagnostics, secrets: world.secrets.clone(), checkout: world.checkout.clone() })
 }
 
-fn plan_inputs(
-    args: &LoadArgs,
-    file: &Path,
-    pipeline: &Pipeline,
-    checkout: &Checkout,
-    secrets: &[(String, Secret)],
-    event: Option<&Value>,
-) -> PlanInputs {
-    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let path = path.strip_prefix(&checkout.root).unwrap_or(file).to_string_lossy().into_owned();
-    let dispatched = if args.inputs.is_empty() { "push" } else { "workflow_dispatch" };
-    let event_name = args.event.clone().unwrap_or_else(|| dispatched.to_owned());
-    let name = pipeline.name.as_ref().map_or(path.as_str(), |name| name.value.as_str());
-    let object = |pairs: &[(String, String)]| -> Value {
-        pairs.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
+impl World {
+    fn facts<'a>(&'a self, name: &'a str, path: &'a str) -> github::Facts<'a> {
+        let payload = self.payload.as_ref();
+        github::Facts { event_name: &self.event_name, name, path, checkout: &self.checkout, payload }
+    }
+
+    /// A payload speaks of other commits than the checkout: what they changed is not known.
+    fn changed(&self) -> Option<&[String]> {
+        if self.payload.is_some() { None } else { self.checkout.changed.as_deref() }
+    }
+
+    /// The payload's inputs, then those of the command line.
+    fn inputs(&self, args: &LoadArgs) -> Vec<(String, String)> {
+        let carried = self.payload.as_ref().and_then(|payload| payload["inputs"].as_object());
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let carried = carried.into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let mut inputs: Vec<_> = carried.map(|(name, value)| (name.clone(), text(value))).collect();
+        inputs.extend(args.inputs.iter().cloned());
+        inputs
+    }
+}
+
+/// The event, `workflow_dispatch` where an input is given and else `push`. A slip in its name is an error.
+fn event_name(args: &LoadArgs) -> Result<String, (String, Exit)> {
+    let Some(name) = &args.event else {
+        return Ok(if args.inputs.is_empty() { "push" } else { "workflow_dispatch" }.to_owned());
     };
+    if !EVENT_NAMES.contains(&name.as_str())
+        && let Some(near) = suggest(name, EVENT_NAMES.iter().copied())
+    {
+        let message = format!("error: --event names \"{name}\", which is no event: did you mean \"{near}\"?\n");
+        return Err((message, Exit::Usage));
+    }
+    Ok(name.clone())
+}
+
+/// `SLIPWAY_VAR_<NAME>`, then the command line: the later wins.
+fn vars(args: &LoadArgs) -> Vec<(String, String)> {
+    let mut vars: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let name = name.to_str()?.strip_prefix("SLIPWAY_VAR_").filter(|name| !name.is_empty())?;
+            Some((name.to_owned(), value.to_str()?.to_owned()))
+        })
+        .collect();
+    vars.sort();
+    for (name, value) in &args.vars {
+        vars.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        vars.push((name.clone(), value.clone()));
+    }
+    vars
+}
+
+/// All but `inputs`, which the file types.
+fn plan_inputs(args: &LoadArgs, file: &Path, pipeline: &Pipeline, world: &World) -> PlanInputs {
+    let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let path = path.strip_prefix(&world.checkout.root).unwrap_or(file).to_string_lossy().into_owned();
+    let name = pipeline.name.as_ref().map_or(path.as_str(), |name| name.value.as_str());
     PlanInputs {
         file: file.to_string_lossy().into_owned(),
-        github: github(&event_name, name, &path, checkout, event),
-        path,
-        event_name,
-        inputs: object(&args.inputs),
-        vars: object(&args.vars),
+        github: github::context(world.facts(name, &path), &Map::new()),
+        event_name: world.event_name.clone(),
+        inputs: Value::Object(Map::new()),
+        vars: world.vars.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect(),
         env: args.env.clone(),
-        secret_names: secrets.iter().map(|(name, _)| name.clone()).collect(),
+        secret_names: world.secrets.iter().map(|(name, _)| name.clone()).collect(),
         selection: Selection { stages: args.stages.clone(), from: args.from.clone(), matrix: args.matrix.clone() },
         placement: Placement {
             runner: args.runner,
@@ -222,97 +333,19 @@ fn plan_inputs(
             allow_privileged: args.allow_privileged,
             in_place: args.in_place,
         },
+        path,
     }
-}
-
-fn github(event_name: &str, name: &str, path: &str, checkout: &Checkout, event: Option<&Value>) -> Value {
-    let repository = git::repository(&checkout.remote);
-    let owner = repository.split('/').next().unwrap_or_default();
-    let reference = checkout.reference.as_str();
-    let short = |prefix| reference.strip_prefix(prefix);
-    let ref_name = short("refs/heads/").or_else(|| short("refs/tags/")).unwrap_or_default();
-    let made = json!({
-        "ref": reference, "after": checkout.sha, "before": git::ZEROS,
-        "repository": {"full_name": repository, "owner": {"login": owner}},
-        "head_commit": {
-            "id": checkout.sha, "message": checkout.message, "timestamp": checkout.committed_at,
-            "author": {"name": checkout.author_name, "email": checkout.author_email},
-            "committer": {"name": checkout.committer_name},
-        },
-    });
-    let event = event.cloned().unwrap_or(made);
-    let head = |side: &str| event["pull_request"][side]["ref"].as_str().unwrap_or_default().to_owned();
-    json!({
-        "actor": checkout.author_name, "triggering_actor": checkout.author_name,
-        "api_url": "", "graphql_url": "", "server_url": "",
-        "event_name": event_name, "head_ref": head("head"), "base_ref": head("base"),
-        "ref": reference, "ref_name": ref_name, "ref_protected": false,
-        "ref_type": if reference.starts_with("refs/tags/") { "tag" } else { "branch" },
-        "repository": repository, "repository_owner": owner, "sha": checkout.sha,
-        "workflow": name, "workflow_ref": format!("{repository}/{path}@{reference}"), "workflow_sha": checkout.sha,
-        "token": "", "event": event,
-    })
 }
 
 fn event(args: &LoadArgs) -> Result<Option<Value>, (String, Exit)> {
     let Some(path) = &args.event_path else { return Ok(None) };
-    let text = text_of(path)?;
+    let text = source::text_of(path)?;
     let value: Value = serde_json::from_str(&text)
         .map_err(|e| (format!("error: failed to read the event from {path:?}: it is no JSON: {e}\n"), Exit::Usage))?;
     if !value.is_object() {
         return Err((format!("error: the event in {path:?} is no JSON object\n"), Exit::Usage));
     }
     Ok(Some(value))
-}
-
-fn text_of(path: &Path) -> Result<String, (String, Exit)> {
-    match source::read(path, &mut std::io::empty()) {
-        Ok(source) => Ok(source.text.to_string()),
-        Err(SourceError::Unreadable { message, .. }) => Err((format!("error: {message}\n"), Exit::NotFound)),
-        Err(SourceError::Invalid(_)) => {
-            Err((format!("error: {path:?} is not UTF-8 text, or too large\n"), Exit::Usage))
-        }
-    }
-}
-
-/// Environment first, then the file, then the command line: the later wins.
-fn secrets(args: &LoadArgs) -> Result<Vec<(String, Secret)>, (String, Exit)> {
-    let mut all: Vec<(String, Secret)> = Vec::new();
-    let mut put = |name: &str, value: Secret| {
-        all.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        all.push((name.to_owned(), value));
-    };
-    for (name, value) in std::env::vars_os() {
-        if let (Some(name), Some(value)) =
-            (name.to_str().and_then(|n| n.strip_prefix("SLIPWAY_SECRET_")), value.to_str())
-        {
-            put(name, Secret::new(value));
-        }
-    }
-    if let Some(path) = &args.secret_file {
-        for (at, line) in text_of(path)?.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let Some((name, value)) = line.trim_start_matches("export ").split_once('=') else {
-                return Err((format!("error: line {} of {path:?} is not NAME=VALUE\n", at + 1), Exit::Usage));
-            };
-            let value = value.trim();
-            let quoted = ['"', '\''].iter().find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q));
-            put(name.trim(), Secret::new(quoted.unwrap_or(value)));
-        }
-    }
-    for (name, value) in &args.secrets {
-        let value = match value {
-            Some(value) => value.clone(),
-            None => std::env::var(name).map(Secret::new).map_err(|_| {
-                (format!("error: --secret {name} has no value, and the environment has none\n"), Exit::Usage)
-            })?,
-        };
-        put(name, value);
-    }
-    Ok(all)
 }
 
 #[cfg(test)]
@@ -333,9 +366,31 @@ mod tests {
     }
 
     #[test]
-    fn options_that_are_wrong_say_their_form_and_no_value() {
+    fn filters_decide_in_a_folder_and_not_for_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, on: &str| {
+            let text = format!("{on}\nstages: {{a: {{run: 'true'}}}}\n");
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        write("slipway.yml", "on: push");
+        write("slipway.yaml", "on: release");
+        let with = |file: PathBuf, event: Option<&str>| {
+            let args = LoadArgs { file: Some(file), event: event.map(str::to_owned), ..LoadArgs::default() };
+            load_quietly(&args, false).map(|(loaded, _)| loaded.iter().map(|one| one.plan.name.clone()).collect())
+        };
+        let names = |list: &[&str]| Ok(list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(with(folder.path().to_owned(), None), names(&["slipway.yml"]));
+        assert_eq!(with(folder.path().to_owned(), Some("release")), names(&["slipway.yaml"]));
+        assert_eq!(with(folder.path().join("slipway.yaml"), None).map(|list| list.len()), Ok(1));
+        let (message, exit) = with(folder.path().to_owned(), Some("issues")).unwrap_err();
+        assert_eq!(exit, Exit::NotFound);
+        assert!(message.contains("slipway.yml: it runs for push\n") && message.contains("\"issues\""), "{message}");
+        let (message, _) = with(folder.path().to_owned(), Some("pusch")).unwrap_err();
+        assert!(message.contains("did you mean \"push\"?"), "{message}");
+    }
+
+    #[test]
+    fn options_that_are_wrong_say_their_form() {
         assert_eq!(pair("a").unwrap_err(), "write it as NAME=VALUE");
-        assert_eq!(secret("=hidden").unwrap_err(), "write it as NAME=VALUE or NAME");
-        assert_eq!(format!("{:?}", secret("A=b=c").unwrap()), "(\"A\", Some(***))");
     }
 }

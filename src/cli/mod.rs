@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod cancel;
 pub mod eval;
+pub mod github;
 pub mod graph;
 pub mod load;
 pub mod logs;
@@ -13,6 +14,7 @@ pub mod resume;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod secrets;
 pub mod source;
 pub mod validate;
 
@@ -31,6 +33,7 @@ pub struct Cli {
 
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub enum Command {
     /// Runs pipelines.
     Run(run::Args),

@@ -8,7 +8,6 @@ use crate::cli::load::{LoadArgs, load_all};
 use crate::exit::Exit;
 use crate::model::StepAction;
 use crate::plan::ir::{Legs, Plan, StagePlan};
-use crate::report::diagnostic;
 use crate::report::style::wants_color_here;
 
 /// The version of the JSON form.
@@ -44,9 +43,6 @@ pub fn run(args: &Args) -> Exit {
             return exit;
         }
     };
-    for one in &loaded {
-        let _ = io::stderr().write_all(diagnostic::text(&one.diagnostics, color).as_bytes());
-    }
     let plans: Vec<Value> = loaded.iter().map(|one| view(&one.plan)).collect();
     let out = match args.format {
         Format::Json => format!("{:#}\n", json!({ "version": VERSION, "plans": plans })),

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::exit::Exit;
 use crate::model::{self, Limits, codes};
 use crate::span::{Source, Span};
 
@@ -45,6 +46,17 @@ pub fn read(path: &Path, stdin: &mut dyn Read) -> Result<Source, SourceError> {
         file.take(max_bytes() + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     }
     decode(&name, bytes)
+}
+
+/// The text of a file that is no pipeline (an event, secrets); an error is drawn, with the exit code that it means.
+pub fn text_of(path: &Path) -> Result<String, (String, Exit)> {
+    match read(path, &mut io::empty()) {
+        Ok(source) => Ok(source.text.to_string()),
+        Err(SourceError::Unreadable { message, .. }) => Err((format!("error: {message}\n"), Exit::NotFound)),
+        Err(SourceError::Invalid(_)) => {
+            Err((format!("error: {path:?} is not UTF-8 text, or too large\n"), Exit::Usage))
+        }
+    }
 }
 
 /// Bytes to text, or a mistake with its place.

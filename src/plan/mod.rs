@@ -8,6 +8,7 @@ pub mod filter;
 pub mod glob;
 pub mod graph;
 mod hash;
+pub mod inputs;
 pub mod ir;
 pub mod lint;
 pub mod placement;

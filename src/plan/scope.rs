@@ -25,6 +25,9 @@ pub enum StatusView {
     Job(&'static str),
 }
 
+/// Answers `hashFiles(patterns)`.
+pub type HashFiles = dyn Fn(&[String]) -> Result<String, EvalError> + Sync;
+
 /// Contexts by name, and the status functions' view. Contexts not set are unknown names.
 #[derive(Default)]
 pub struct ContextScope<'a> {
@@ -33,7 +36,7 @@ pub struct ContextScope<'a> {
     /// The status functions.
     pub status: StatusView,
     /// `hashFiles`, where files are at hand.
-    pub hash_files: Option<&'a (dyn Fn(&[String]) -> Result<String, EvalError> + Sync)>,
+    pub hash_files: Option<&'a HashFiles>,
 }
 
 impl ContextScope<'_> {
