@@ -43,6 +43,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const MAX_TOKEN: u64 = 1024;
 
 fn main() -> ExitCode {
+    sys::close_inherited();
     let mut arguments = std::env::args_os().skip(1);
     let mode = arguments.next().unwrap_or_default();
     let result = match mode.to_str() {

@@ -299,8 +299,7 @@ impl Server {
 
     fn flush(&mut self) {
         for number in std::mem::take(&mut self.dirty) {
-            loop {
-                let Some(peer) = self.peers.get_mut(&number) else { break };
+            while let Some(peer) = self.peers.get_mut(&number) {
                 let Ok(empty) = peer.flush() else {
                     self.drop_peer(number);
                     break;

@@ -22,6 +22,7 @@ pub const O_NOFOLLOW: i32 = 0o400_000;
 pub const EPOLLIN: u32 = 1;
 pub const EPOLLOUT: u32 = 4;
 
+const CLOSE_RANGE: c_long = 436; // the same on every architecture, and not in every libc
 const CLOEXEC: c_int = 0o2_000_000;
 const WNOHANG: c_int = 1;
 const F_SETFL: c_int = 4;
@@ -58,6 +59,8 @@ unsafe extern "C" {
     fn fork() -> c_int;
     fn setsid() -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
+    fn close(fd: c_int) -> c_int;
+    fn syscall(number: c_long, ...) -> c_long;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn fallocate(fd: c_int, mode: c_int, offset: i64, length: i64) -> c_int;
@@ -219,6 +222,17 @@ pub fn detach() -> io::Result<bool> {
         check(setsid())?;
     }
     Ok(false)
+}
+
+/// Closes what the caller has left open but for the standard streams, so that neither the shim nor a step keeps it. To be
+/// called before anything is opened.
+pub fn close_inherited() {
+    // SAFETY: nothing was opened yet, so no descriptor from 3 on belongs to anything here.
+    unsafe {
+        if syscall(CLOSE_RANGE, 3 as c_long, c_long::from(i32::MAX), 0 as c_long) < 0 {
+            (3..1024).for_each(|fd| drop(check(close(fd))));
+        }
+    }
 }
 
 /// Puts `file` in the place of descriptor `fd` (0, 1 or 2).
