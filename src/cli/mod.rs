@@ -33,7 +33,6 @@ pub struct Cli {
 
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub enum Command {
     /// Runs pipelines.
     Run(run::Args),

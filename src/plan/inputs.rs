@@ -51,7 +51,7 @@ pub fn read(
         let value = match given.iter().rev().find(|(given, _)| given.eq_ignore_ascii_case(name)) {
             Some((_, text)) => typed(spec, text).map_err(|problem| {
                 let message = format!("the input \"{name}\" is \"{text}\", which is {problem}");
-                Diagnostic::error(codes::VALUE, spec.name.span, message)
+                Box::new(Diagnostic::error(codes::VALUE, spec.name.span, message))
             }),
             None => default(spec, event, scope),
         };
@@ -64,7 +64,7 @@ pub fn read(
                 inputs.texts.insert(name.clone(), text.into());
                 inputs.typed.insert(name.clone(), value);
             }
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
         }
     }
     inputs
@@ -114,15 +114,19 @@ fn typed(spec: &InputSpec, text: &str) -> Result<Value, String> {
     }
 }
 
-fn default(spec: &InputSpec, event: &str, scope: &dyn Scope) -> Result<Value, Diagnostic> {
+fn default(spec: &InputSpec, event: &str, scope: &dyn Scope) -> Result<Value, Box<Diagnostic>> {
     let name = &spec.name.value;
     let error = |code, message: String| Diagnostic::error(code, spec.name.span, message);
     if let Some(data) = &spec.default {
         let value = data.evaluate(scope).map_err(|problem| {
-            error(codes::VALUE_LATE, format!("the default of the input \"{name}\" has no value: {}", problem.message))
+            Box::new(error(
+                codes::VALUE_LATE,
+                format!("the default of the input \"{name}\" has no value: {}", problem.message),
+            ))
         })?;
-        return typed(spec, &value.to_text())
-            .map_err(|problem| error(codes::VALUE, format!("the default of the input \"{name}\" is {problem}")));
+        return typed(spec, &value.to_text()).map_err(|problem| {
+            Box::new(error(codes::VALUE, format!("the default of the input \"{name}\" is {problem}")))
+        });
     }
     if spec.required {
         let values = match &spec.kind {
@@ -131,8 +135,9 @@ fn default(spec: &InputSpec, event: &str, scope: &dyn Scope) -> Result<Value, Di
             InputKind::Number => "NUMBER".to_owned(),
             InputKind::String | InputKind::Environment => "TEXT".to_owned(),
         };
-        return Err(error(codes::MISSING, format!("\"{event}\" requires the input \"{name}\", and it is not given"))
-            .help(format!("give it with \"--input {name}={values}\"")));
+        let missing = error(codes::MISSING, format!("\"{event}\" requires the input \"{name}\", and it is not given"))
+            .help(format!("give it with \"--input {name}={values}\""));
+        return Err(Box::new(missing));
     }
     Ok(match spec.kind {
         InputKind::Boolean => false.into(),
