@@ -1,4 +1,5 @@
-//! The files of a job: its own copy of the checkout. `contract` is the port (floor 5), `copy` the adapter (floor 6).
+//! The files of a job: its own copy of the checkout. `contract` is the port (floor 5), `copy` and `hash` the adapter (floor 6).
 
 pub mod contract;
 pub mod copy;
+pub mod hash;
