@@ -46,6 +46,12 @@ pub fn instant() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// The machine's time as files have it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+pub fn system_time() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// `1h02m`, `3m05s`, `4.2s`, `120ms`: durations as people read them.
 pub fn humanize(duration: Duration) -> String {
     let ms = duration.as_millis();

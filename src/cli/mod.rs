@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod eval;
 pub mod github;
 pub mod graph;
+pub mod interrupt;
 pub mod load;
 pub mod logs;
 pub mod plan;
@@ -15,6 +16,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod secrets;
+pub mod session;
 pub mod source;
 pub mod validate;
 

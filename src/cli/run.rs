@@ -1,13 +1,197 @@
-//! `slipway run`.
+//! `slipway run`: plans what the arguments name, and runs it.
 
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::clock::{Clock, SystemClock};
+use crate::engine::ports::Runners;
 use crate::exit::Exit;
+use crate::id::RunId;
+use crate::plan::contexts::Base;
+use crate::plan::ir::{Legs, Plan, RunnerKind};
+use crate::plan::placement::place;
+use crate::report::diagnostic;
+use crate::report::style::wants_color_here;
+use crate::store::contract::{NewRun, Store, StoreError};
+use crate::store::sqlite::SqliteStore;
+
+use super::load::{LoadArgs, Loaded, load_all};
+use super::session::{LocalRunners, ShowArgs, Start, drive, lock_run, open_state, sweep};
+
+/// Runs that were interrupted longer ago can no longer be taken up.
+pub const RESUME_WINDOW: Duration = Duration::from_secs(3600);
 
 /// Runs pipelines.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// What to run.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// How it is shown.
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// Shows what would be done (as `slipway plan`), and does nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// Runs the command.
 pub fn run(args: &Args) -> Exit {
-    let _ = args;
-    Exit::Internal
+    if args.dry_run {
+        return super::plan::dry_run(&args.load, args.show.json);
+    }
+    let color = wants_color_here(io::stderr().is_terminal());
+    let loaded = match load_all(&args.load, color) {
+        Ok(loaded) => loaded,
+        Err((text, exit)) => {
+            let _ = io::stderr().write_all(text.as_bytes());
+            return exit;
+        }
+    };
+    if !args.show.json {
+        for one in &loaded {
+            let _ = io::stderr().write_all(diagnostic::text(&one.diagnostics, color).as_bytes());
+            one.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        }
+    }
+    on_runtime(async {
+        let store = match open_state() {
+            Ok(store) => store,
+            Err(error) => return store_failed(&error),
+        };
+        let runners = Arc::new(LocalRunners::new(store.state()));
+        let notes = match check_runners(&loaded, &runners).await {
+            Ok(notes) => notes,
+            Err((message, exit)) => {
+                eprintln!("error: {message}");
+                return exit;
+            }
+        };
+        if !args.show.json && !args.show.quiet {
+            notes.iter().for_each(|note| eprintln!("note: {note}"));
+        }
+        sweep(&store, RESUME_WINDOW);
+        runners.sweep(&store).await;
+        let several = loaded.len() > 1;
+        let runs = loaded.into_iter().map(|one| run_one(&store, &runners, one, &args.show, several));
+        join_all(runs).await.into_iter().fold(Exit::Success, Exit::worst)
+    })
+}
+
+/// Runs a future on a runtime of this thread: the engine is one loop, and a hop between threads would cost more than it does.
+pub fn on_runtime(future: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(future);
+            // What still blocks a thread (a copy that nobody waits for) does not hold up the end.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => {
+            eprintln!("error: failed to start the engine: {error}");
+            Exit::Internal
+        }
+    }
+}
+
+/// Prints what is wrong with the state folder.
+pub fn store_failed(error: &StoreError) -> Exit {
+    eprintln!("error: {error}");
+    match error {
+        StoreError::NotFound(_) => Exit::NotFound,
+        StoreError::Held(_) => Exit::Usage,
+        StoreError::Unreadable(_) | StoreError::Failed { .. } => Exit::Internal,
+    }
+}
+
+async fn run_one(
+    store: &SqliteStore,
+    runners: &Arc<LocalRunners>,
+    loaded: Loaded,
+    show: &ShowArgs,
+    beside_others: bool,
+) -> Exit {
+    let run = RunId::new(SystemClock.now());
+    let plan = Arc::new(loaded.plan);
+    let new = NewRun {
+        run: run.clone(),
+        pipeline: plan.name.clone(),
+        name: plan.run_name.clone(),
+        text: loaded.source.text.to_string(),
+        inputs: (*plan.inputs).clone(),
+        plan_json: super::plan::json_text(&plan),
+        plan_hash: plan.hash.clone(),
+        checkout: loaded.checkout.root.clone(),
+        commit: loaded.checkout.sha.clone(),
+        started: SystemClock.now(),
+        origin: None,
+    };
+    let made = store.create(&new).and_then(|row| Ok((row, lock_run(store, &run)?)));
+    let (row, lock) = match made {
+        Ok(made) => made,
+        Err(error) => return store_failed(&error),
+    };
+    let start = Start {
+        row,
+        plan,
+        records: Vec::new(),
+        secrets: loaded.secrets,
+        reused: None,
+        cancel: None,
+        lock,
+        beside_others,
+    };
+    let runners: Arc<dyn Runners> = Arc::clone(runners) as Arc<dyn Runners>;
+    drive(store, runners, start, show).await
+}
+
+/// Whether every runner that the plans need is there, before anything starts; gives what is worth saying about where jobs run.
+async fn check_runners(loaded: &[Loaded], runners: &LocalRunners) -> Result<Vec<String>, (String, Exit)> {
+    let mut notes = BTreeSet::new();
+    let mut first_in_docker = None;
+    for one in loaded {
+        for (stage, kind, why) in placements(&one.plan).map_err(|message| (message, Exit::NoRunner))? {
+            match kind {
+                RunnerKind::Docker => first_in_docker = first_in_docker.or(Some(stage)),
+                RunnerKind::Host if why.contains("runs-on") => drop(notes.insert(why)),
+                RunnerKind::Host | RunnerKind::Scripted => {}
+            }
+        }
+    }
+    if let Some(stage) = first_in_docker
+        && let Err(error) = runners.docker_answers().await
+    {
+        let message = format!(
+            "no runner for stage \"{stage}\", which has an image: {}\n  --runner host runs it on this machine and ignores images",
+            crate::engine::step::chain(&error)
+        );
+        return Err((message, Exit::NoRunner));
+    }
+    Ok(notes.into_iter().collect())
+}
+
+/// Where the stages that are known would run: id, runner, why.
+fn placements(plan: &Plan) -> Result<Vec<(String, RunnerKind, String)>, String> {
+    let base = Base::new(&plan.inputs);
+    let mut list = Vec::new();
+    for stage in plan.stages.iter().filter(|stage| stage.selected) {
+        let Legs::Fixed(legs) = &stage.legs else { continue };
+        for leg in legs {
+            let mut scope = base.scope();
+            scope.set("matrix", leg.matrix.clone());
+            // What is not known yet (an image from `needs`) is decided when it is; what is wrong then fails that stage.
+            match place(&stage.job, &plan.inputs.placement, &scope) {
+                Ok(placed) => list.push((stage.id.to_string(), placed.kind, placed.why)),
+                Err(error) if plan.inputs.placement.runner == crate::plan::ir::RunnerChoice::Docker => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(list)
 }

@@ -7,6 +7,29 @@ use crate::cli::source;
 use crate::exit::Exit;
 use crate::secret::Secret;
 
+/// Options that give secrets.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SecretArgs {
+    /// A secret; a bare name takes its value from the environment
+    #[arg(long = "secret", value_name = "K=V|K", value_parser = parse)]
+    pub secrets: Vec<(String, Option<Secret>)>,
+    /// A file of secrets, `K=V` a line
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<std::path::PathBuf>,
+}
+
+impl SecretArgs {
+    /// The secrets that they give, see [`gather`].
+    pub fn read(&self) -> Result<Vec<(String, Secret)>, (String, Exit)> {
+        gather(&self.secrets, self.secret_file.as_deref())
+    }
+
+    /// Whether a secret of this name is given here.
+    pub fn names(&self, name: &str) -> bool {
+        self.read().is_ok_and(|list| list.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)))
+    }
+}
+
 /// `--secret K=V` or `--secret K`.
 pub fn parse(text: &str) -> Result<(String, Option<Secret>), String> {
     match text.split_once('=') {

@@ -51,8 +51,8 @@ pub struct RunRequest {
     pub secrets: Vec<(String, Secret)>,
     /// Its numbers.
     pub numbers: RunFacts,
-    /// Jobs of an earlier run whose results are taken over (`rerun --failed`).
-    pub reused: Vec<Reused>,
+    /// What is taken over from an earlier run (`rerun --failed`).
+    pub reused: Option<Reused>,
     /// The run that it repeats.
     pub origin: Option<RunId>,
     /// Where events go.
@@ -63,12 +63,13 @@ pub struct RunRequest {
     pub wake: mpsc::Receiver<()>,
 }
 
-/// A job whose result is taken over.
+/// Results of an earlier run that are taken over: those of stages that succeeded.
+#[derive(Debug, Clone)]
 pub struct Reused {
-    /// The job.
-    pub job: JobId,
-    /// Its outputs.
-    pub outputs: Vec<(String, String)>,
+    /// The earlier run.
+    pub from: RunId,
+    /// By stage: each job's `matrix` context and outputs, in order.
+    pub stages: HashMap<StageId, Vec<(Json, Vec<(String, String)>)>>,
 }
 
 /// Why a run could not go on. What is journaled stays; `resume` takes it up.
@@ -120,12 +121,13 @@ pub async fn execute(request: RunRequest) -> Result<Outcome, RunError> {
         attempts: JoinSet::new(),
         names: HashMap::new(),
         kinds,
+        reused: request.reused,
         level: CancelLevel::None,
         state,
         context,
     };
     let taken_up = !request.records.is_empty();
-    let outcome = run.drive(taken_up, request.reused, request.origin, inbox, request.interrupts, request.wake).await;
+    let outcome = run.drive(taken_up, request.origin, inbox, request.interrupts, request.wake).await;
     run.sinks.iter_mut().for_each(|sink| sink.finish());
     outcome
 }
@@ -146,6 +148,7 @@ struct Run {
     names: HashMap<Id, JobId>,
     /// Runners that were used.
     kinds: Vec<RunnerKind>,
+    reused: Option<Reused>,
     level: CancelLevel,
 }
 
@@ -153,7 +156,6 @@ impl Run {
     async fn drive(
         &mut self,
         taken_up: bool,
-        reused: Vec<Reused>,
         origin: Option<RunId>,
         mut inbox: mpsc::Receiver<Message>,
         mut interrupts: mpsc::Receiver<String>,
@@ -166,13 +168,8 @@ impl Run {
                 self.level = CancelLevel::Asked;
             }
         } else {
-            let event = self.started(origin.clone());
+            let event = self.started(origin);
             self.record(event, false)?.await?;
-            if let Some(origin) = origin {
-                for Reused { job, outputs } in reused {
-                    self.record(Event::JobReused { job, from: origin.clone(), outputs }, false)?;
-                }
-            }
         }
         let group = self.context.concurrency()?;
         if let Some((group, cancel)) = &group
@@ -364,6 +361,9 @@ impl Run {
             self.record(Event::StageSkipped { stage: stage.id.clone(), reason }, false)?;
             return Ok(());
         }
+        if let Some((from, jobs)) = self.taken_over(&stage.id) {
+            return self.reuse(index, &from, jobs);
+        }
         let decision = match decide(stage.job.condition.as_ref(), &scope) {
             Ok(decision) => decision,
             Err(error) => return self.fail_stage(index, format!("`if` has no value: {error}")),
@@ -388,6 +388,33 @@ impl Run {
             }
         }
         self.admit(index)
+    }
+
+    fn taken_over(&mut self, stage: &StageId) -> Option<(RunId, Vec<(Json, Vec<(String, String)>)>)> {
+        let reused = self.reused.as_mut()?;
+        let jobs = reused.stages.remove(stage)?;
+        Some((reused.from.clone(), jobs))
+    }
+
+    /// Takes the results of a stage over from an earlier run, and what its jobs kept.
+    fn reuse(
+        &mut self,
+        index: StageIndex,
+        from: &RunId,
+        jobs: Vec<(Json, Vec<(String, String)>)>,
+    ) -> Result<(), RunError> {
+        if self.state.stage(index).jobs.is_empty() {
+            let stage = self.context.plan.stage(index).id.clone();
+            let legs = jobs.iter().map(|(matrix, _)| matrix.clone()).collect();
+            self.record(Event::JobsExpanded { stage, legs }, false)?;
+        }
+        let ids: Vec<JobId> = self.state.stage(index).jobs.iter().map(|job| job.id.clone()).collect();
+        for (job, (_, outputs)) in ids.into_iter().zip(jobs) {
+            // Files that cannot be brought over are missed by whoever needs them, with a message of its own.
+            let _ = self.context.ports.artifacts.adopt(from, &self.context.run, &job);
+            self.record(Event::JobReused { job, from: from.clone(), outputs }, false)?;
+        }
+        Ok(())
     }
 
     fn admit(&mut self, index: StageIndex) -> Result<(), RunError> {

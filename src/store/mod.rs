@@ -8,3 +8,4 @@ pub mod lock;
 pub mod logs;
 pub mod seal;
 pub mod sqlite;
+pub mod wake;

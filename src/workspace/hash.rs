@@ -7,6 +7,8 @@ use std::path::Path;
 use globset::{GlobBuilder, GlobMatcher};
 use sha2::{Digest, Sha256};
 
+use crate::workspace::contract::hex;
+
 /// One line of patterns.
 struct Pattern {
     glob: GlobMatcher,
@@ -62,15 +64,6 @@ fn pattern(line: &str) -> io::Result<Pattern> {
         io::Error::new(io::ErrorKind::InvalidInput, format!("pattern \"{line}\" is not valid: {}", e.kind()))
     })?;
     Ok(Pattern { glob: glob.compile_matcher(), takes_away })
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

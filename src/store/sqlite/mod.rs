@@ -18,7 +18,6 @@ use rusqlite::Connection;
 use crate::store::contract::StoreError;
 use crate::store::folder::StateFolder;
 
-pub use runs::run_folder_of;
 use writer::Writer;
 
 /// What a commit survives.

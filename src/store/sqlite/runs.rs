@@ -13,21 +13,14 @@ use crate::id::RunId;
 use crate::journal::decode;
 use crate::plan::ir::PlanInputs;
 use crate::store::contract::{Journal, NewRun, Request, RunFilter, RunRow, Store, StoreError, StoredRun};
-use crate::store::folder::{StateFolder, make_private};
+use crate::store::folder::make_private;
 use crate::store::lock::{Lock, run_lock};
+use crate::store::wake::WAKE;
 
 use super::{SqliteStore, failed};
 
 const COLUMNS: &str = "run, number, serial, pipeline, name, file, checkout, event_name, commit_sha, started, finished, \
                        outcome, origin, plan_hash";
-
-/// The socket in a run's folder on which its owner is woken.
-pub const WAKE: &str = "wake";
-
-/// A run's folder.
-pub fn run_folder_of(state: &StateFolder, run: &RunId) -> PathBuf {
-    state.run(run)
-}
 
 impl Store for SqliteStore {
     fn create(&self, new: &NewRun) -> Result<RunRow, StoreError> {
@@ -191,6 +184,17 @@ impl SqliteStore {
     /// Who owns the run now, if anybody does: what its lock says.
     pub fn owner(&self, run: &RunId) -> Option<String> {
         Lock::holder(&run_lock(&self.state().run(run)))
+    }
+
+    /// A run that nobody can take up any more is over: what became of it is lost. The caller holds its lock.
+    pub fn abandon(&self, run: &RunId, at: Timestamp) -> Result<(), StoreError> {
+        self.connection()
+            .execute(
+                "UPDATE runs SET finished = ?2, outcome = 'lost' WHERE run = ?1 AND outcome IS NULL",
+                (run.as_str(), at.0),
+            )
+            .map(drop)
+            .map_err(failed("end the run"))
     }
 }
 

@@ -1,0 +1,277 @@
+//! One run from the command line: adapters are put together, the run is locked, driven, reported, and what it leaves is
+//! tidied. `run`, `resume` and `rerun` end here.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use crate::clock::{Clock, SystemClock};
+use crate::engine::ports::{Places, Ports, Runners, Settings};
+use crate::engine::run::{Reused, RunError, RunRequest, execute};
+use crate::event::{Outcome, Record};
+use crate::exit::Exit;
+use crate::id::RunId;
+use crate::plan::contexts::RunFacts;
+use crate::plan::ir::{Plan, RunnerKind};
+use crate::report::make::{ReportKind, ReportOptions, make};
+use crate::report::plain::Loudness;
+use crate::report::style::wants_color_here;
+use crate::runner::contract::{Runner, RunnerError};
+use crate::runner::host::{HostOptions, HostRunner};
+use crate::secret::Secret;
+use crate::store::artifacts::FileArtifacts;
+use crate::store::cache::FileCaches;
+use crate::store::contract::{RunRow, Store, StoreError};
+use crate::store::folder::StateFolder;
+use crate::store::lock::{Lock, TryLock, run_lock};
+use crate::store::logs::FileLogs;
+use crate::store::seal::RunSealer;
+use crate::store::sqlite::{Durability, SqliteStore};
+use crate::store::wake::watch_requests;
+use crate::workspace::copy::LocalWorkspaces;
+
+use super::interrupt::watch_signals;
+
+/// How a run is shown and how wide it goes: options that `run`, `resume` and `rerun` share.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ShowArgs {
+    /// One event a line, as JSON
+    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
+    pub json: bool,
+    /// Only failures and the summary
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Commands, names of variables and journal notes too
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Jobs at once, by default twice the processors
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Ends with exit code 10 instead of waiting for a person
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+impl ShowArgs {
+    fn loudness(&self) -> Loudness {
+        match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (_, true) => Loudness::Verbose,
+            _ => Loudness::Normal,
+        }
+    }
+}
+
+/// What a run starts from.
+pub struct Start {
+    /// Its row, as the store made it.
+    pub row: RunRow,
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// What the journal holds already.
+    pub records: Vec<Record>,
+    /// Its secrets.
+    pub secrets: Vec<(String, Secret)>,
+    /// Jobs that are taken over from the run that it repeats.
+    pub reused: Option<Reused>,
+    /// The first interrupt is there already (`cancel` of a run that nobody owns).
+    pub cancel: Option<String>,
+    /// The run's lock.
+    pub lock: Lock,
+    /// Its output is one of several: lines, not a tree.
+    pub beside_others: bool,
+}
+
+/// The runners of this machine, made when they are first asked for.
+pub struct LocalRunners {
+    state: StateFolder,
+    host: Mutex<Option<Arc<dyn Runner>>>,
+}
+
+impl LocalRunners {
+    /// With their files in `state`.
+    pub fn new(state: &StateFolder) -> Self {
+        Self { state: state.clone(), host: Mutex::new(None) }
+    }
+}
+
+impl Runners for LocalRunners {
+    fn get(&self, kind: RunnerKind) -> Result<Arc<dyn Runner>, RunnerError> {
+        match kind {
+            RunnerKind::Host => {
+                let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+                let make = || Arc::new(HostRunner::new(HostOptions::new(self.state.shim()))) as Arc<dyn Runner>;
+                Ok(Arc::clone(host.get_or_insert_with(make)))
+            }
+            RunnerKind::Docker | RunnerKind::Scripted => Err(RunnerError::Unavailable {
+                what: "failed to find a runner for containers".to_owned(),
+                reason: "this build has none".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Opens the state folder and its database.
+pub fn open_state() -> Result<SqliteStore, StoreError> {
+    let state = StateFolder::open()?;
+    // `SLIPWAY_DURABILITY=power`: every commit reaches the disk, as on a server.
+    let power = std::env::var("SLIPWAY_DURABILITY").is_ok_and(|mode| mode == "power");
+    SqliteStore::open(&state, if power { Durability::Power } else { Durability::Process })
+}
+
+/// The lock of a run, or an error with the id of the process that has it.
+pub fn lock_run(store: &SqliteStore, run: &RunId) -> Result<Lock, StoreError> {
+    let path = run_lock(&store.state().run(run));
+    match Lock::try_at(&path, &format!("process {}", std::process::id()))? {
+        TryLock::Held(lock) => Ok(lock),
+        TryLock::Taken(holder) => Err(StoreError::Held(format!(
+            "run \"{run}\" belongs to {holder}, which is at work on it; `slipway logs {run} --follow` shows it, `slipway cancel {run}` ends it"
+        ))),
+    }
+}
+
+/// Waits for the right to work in the checkout itself; says for whom it waits.
+pub fn lock_checkout(state: &StateFolder, checkout: &Path, run: &RunId) -> Result<Lock, StoreError> {
+    use sha2::Digest;
+    let hash = crate::workspace::contract::hex(&sha2::Sha256::digest(checkout.as_os_str().as_encoded_bytes()));
+    let path = state.root().join(format!("checkout-{}.lock", &hash[..16]));
+    Lock::wait_at(&path, &format!("run {run} (process {})", std::process::id()), |holder| {
+        eprintln!("waiting: {holder} works in \"{}\" itself", checkout.display());
+    })
+}
+
+/// Drives a run to its end and gives the exit code. Messages about what went wrong go to standard error.
+pub async fn drive(store: &SqliteStore, runners: Arc<dyn Runners>, start: Start, show: &ShowArgs) -> Exit {
+    match drive_to_outcome(store, runners, start, show).await {
+        Ok(outcome) => exit_of(outcome),
+        Err(error) => {
+            eprintln!("error: {}", crate::engine::step::chain(&error));
+            match error {
+                RunError::Settings(_) => Exit::InvalidPipeline,
+                RunError::Illegal(_) | RunError::Store(_) => Exit::Internal,
+            }
+        }
+    }
+}
+
+/// The exit code of an outcome.
+pub fn exit_of(outcome: Outcome) -> Exit {
+    match outcome {
+        Outcome::Success | Outcome::Skipped => Exit::Success,
+        Outcome::Failure => Exit::PipelineFailed,
+        Outcome::Cancelled => Exit::Cancelled,
+        Outcome::Lost => Exit::Lost,
+    }
+}
+
+async fn drive_to_outcome(
+    store: &SqliteStore,
+    runners: Arc<dyn Runners>,
+    start: Start,
+    show: &ShowArgs,
+) -> Result<Outcome, RunError> {
+    let run = start.row.run.clone();
+    let state = store.state();
+    let folder = state.run(&run);
+    let sealer = Arc::new(RunSealer::new(state, &run));
+    if start.records.is_empty() {
+        sealer.save_secrets(&start.secrets)?;
+    }
+    let _checkout = match start.plan.inputs.placement.in_place {
+        true => Some(lock_checkout(state, &start.row.checkout, &run)?),
+        false => None,
+    };
+    let ports = Ports {
+        runners,
+        store: Arc::new(store.clone()),
+        logs: Arc::new(FileLogs::new(state)),
+        artifacts: Arc::new(FileArtifacts::new(state.runs())),
+        caches: Arc::new(FileCaches::new(state.cache())),
+        groups: Arc::new(store.clone()),
+        sealer: sealer.clone(),
+        workspaces: Arc::new(LocalWorkspaces),
+        clock: Arc::new(SystemClock),
+    };
+    let places = places(state, &folder, &start.row)?;
+    let work: Vec<PathBuf> = vec![places.attempts.clone(), places.workspaces.clone()];
+    let (sender, interrupts) = mpsc::channel(4);
+    if let Some(by) = start.cancel {
+        // The channel is empty: there is room.
+        let _ = sender.try_send(by);
+    }
+    let signals = watch_signals(sender);
+    let mut settings = Settings::default();
+    settings.jobs = show.jobs.map_or(settings.jobs, usize::from);
+    settings.debug = std::env::var("RUNNER_DEBUG").is_ok_and(|debug| debug == "1");
+    let is_terminal = std::io::stdout().is_terminal();
+    let lines = show.quiet || show.verbose || start.beside_others;
+    let kind = ReportKind::choose(show.json, lines, is_terminal, |name| std::env::var(name).ok());
+    let options = ReportOptions::stdout(wants_color_here(is_terminal), show.loudness());
+    let request = RunRequest {
+        run: run.clone(),
+        journal: store.journal(&run)?,
+        records: start.records,
+        ports,
+        places,
+        settings,
+        secrets: start.secrets,
+        numbers: RunFacts {
+            run_id: start.row.serial.to_string(),
+            run_number: start.row.number,
+            run_attempt: 1,
+        },
+        reused: start.reused,
+        origin: start.row.origin.clone(),
+        sinks: vec![make(kind, &start.plan, &run, options)],
+        interrupts,
+        wake: watch_requests(&folder),
+        plan: start.plan,
+    };
+    let outcome = execute(request).await;
+    signals.abort();
+    if outcome.is_ok() {
+        // What could be resumed no longer can: nothing of it needs to be readable, and nothing is left of its files.
+        sealer.erase()?;
+        for folder in work {
+            let _ = crate::workspace::contract::Workspaces::remove(&LocalWorkspaces, &folder);
+        }
+    } else {
+        eprintln!("what was journaled is kept; take the run up with: slipway resume {run}");
+    }
+    drop(start.lock);
+    outcome
+}
+
+fn places(state: &StateFolder, folder: &Path, row: &RunRow) -> Result<Places, StoreError> {
+    Ok(Places {
+        run_folder: folder.to_owned(),
+        attempts: folder.join("attempts"),
+        workspaces: folder.join("work"),
+        tool_cache: state.tools(),
+        checkout: row.checkout.clone(),
+        state_label: state.label()?,
+        cache_scope: row.checkout.to_string_lossy().into_owned(),
+    })
+}
+
+/// Runs without owner or end whose resume window is over end as lost; their files go.
+pub fn sweep(store: &SqliteStore, window: std::time::Duration) {
+    let filter = crate::store::contract::RunFilter { unfinished: true, ..Default::default() };
+    let Ok(rows) = store.list(&filter) else { return };
+    let now = SystemClock.now();
+    for row in rows.into_iter().filter(|row| now.since(row.started) > window) {
+        // Whoever gets the lock may clean; a run with an owner keeps it.
+        let Ok(lock) = lock_run(store, &row.run) else { continue };
+        let newest = store.records(&row.run, 0).ok().and_then(|records| records.last().map(|record| record.at));
+        if now.since(newest.unwrap_or(row.started)) > window && store.abandon(&row.run, now).is_ok() {
+            let _ = RunSealer::new(store.state(), &row.run).erase();
+            for name in ["attempts", "work"] {
+                let folder = store.state().run(&row.run).join(name);
+                let _ = crate::workspace::contract::Workspaces::remove(&LocalWorkspaces, &folder);
+            }
+        }
+        drop(lock);
+    }
+}
