@@ -52,6 +52,16 @@ pub fn run(args: &Args) -> Exit {
     Exit::Success
 }
 
+/// The plan as it is kept with a run.
+pub fn json_text(plan: &Plan) -> String {
+    view(plan).to_string()
+}
+
+/// `slipway run --dry-run`.
+pub fn dry_run(load: &LoadArgs, json: bool) -> Exit {
+    run(&Args { load: load.clone(), format: if json { Format::Json } else { Format::Text } })
+}
+
 fn text(plan: &Plan) -> String {
     let mut out = format!("{} ({}), event {}\n", plan.name, plan.inputs.file, plan.inputs.event_name);
     for stage in plan.order.iter().map(|at| plan.stage(*at)).filter(|stage| stage.selected) {

@@ -108,11 +108,7 @@ fn prepare(store: &SqliteStore, args: &Args) -> Result<Start, StoreError> {
 }
 
 /// What run `run` takes over from `origin`, if it is a `rerun --failed`: the jobs of stages that succeeded.
-pub fn reuse_of_rerun(
-    store: &SqliteStore,
-    run: &RunId,
-    origin: Option<&RunId>,
-) -> Result<Option<Reused>, StoreError> {
+pub fn reuse_of_rerun(store: &SqliteStore, run: &RunId, origin: Option<&RunId>) -> Result<Option<Reused>, StoreError> {
     let Some(origin) = origin.filter(|_| store.state().run(run).join(MARKER).exists()) else { return Ok(None) };
     let stored = store.load(origin)?;
     let plan = replan(&stored.text, stored.inputs)

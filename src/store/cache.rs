@@ -130,7 +130,8 @@ fn newest(folder: &Path, prefixes: &[String]) -> io::Result<Option<(PathBuf, Str
     let mut entries = Vec::new();
     for path in list(folder)?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "key")) {
         let archive = path.with_extension("tar");
-        if let (Ok(key), Ok(modified)) = (fs::read_to_string(&path), fs::metadata(&archive).and_then(|m| m.modified())) {
+        if let (Ok(key), Ok(modified)) = (fs::read_to_string(&path), fs::metadata(&archive).and_then(|m| m.modified()))
+        {
             entries.push((modified, archive, key));
         }
     }
@@ -170,7 +171,10 @@ fn unpack(file: File, paths: &[PathBuf]) -> io::Result<()> {
         let rest = parts.as_path();
         let plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
         let (Some(base), true) = (index.and_then(|index| paths.get(index)), plain) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("entry \"{}\" is not ours", name.display())));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("entry \"{}\" is not ours", name.display()),
+            ));
         };
         if rest.as_os_str().is_empty() {
             match entry.header().entry_type().is_dir() {
@@ -226,7 +230,10 @@ mod tests {
         assert!(caches.save("s", "npm-1", &paths(&a)).expect("saved"));
         assert!(!caches.save("s", "npm-1", &paths(&a)).expect("there already"));
         assert_eq!(caches.restore("other", "npm-1", &[], &paths(&b)).expect("reads"), None);
-        assert_eq!(caches.restore("s", "npm-2", &["x".into(), "npm-".into()], &paths(&b)).expect("reads").as_deref(), Some("npm-1"));
+        assert_eq!(
+            caches.restore("s", "npm-2", &["x".into(), "npm-".into()], &paths(&b)).expect("reads").as_deref(),
+            Some("npm-1")
+        );
         assert_eq!(fs::read_to_string(b.join("deps/x/link")).expect("there"), "1");
         assert_eq!(fs::read_to_string(b.join("one.txt")).expect("there"), "2");
         // Restoring over what is there replaces it.

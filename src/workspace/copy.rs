@@ -218,7 +218,11 @@ mod tests {
     }
 
     fn git(folder: &Path, args: &[&str]) {
-        let ran = Command::new("git").args(["-c", "user.name=a", "-c", "user.email=a@example.com"]).args(args).current_dir(folder).output();
+        let ran = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
+            .args(args)
+            .current_dir(folder)
+            .output();
         assert!(ran.expect("git runs").status.success(), "git {args:?}");
     }
 
@@ -246,7 +250,8 @@ mod tests {
         git(&to, &["log", "-1"]);
         git(&to, &["commit", "-q", "--allow-empty", "-m", "two"]);
         let objects = |folder: &Path| {
-            let ran = Command::new("git").args(["rev-list", "--count", "HEAD"]).current_dir(folder).output().expect("runs");
+            let ran =
+                Command::new("git").args(["rev-list", "--count", "HEAD"]).current_dir(folder).output().expect("runs");
             String::from_utf8_lossy(&ran.stdout).trim().to_owned()
         };
         assert_eq!((objects(&from), objects(&to)), ("1".to_owned(), "2".to_owned()), "the checkout is not touched");
