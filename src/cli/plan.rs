@@ -1,17 +1,17 @@
-//! `slipway plan`: the DAG in order, with each stage's jobs and scripts as far as they are known.
+//! `slipway plan`: the dry run.
 
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
-use crate::cli::load::{LoadArgs, load_all};
+use crate::cli::load::{LoadArgs, Loaded, load_all};
 use crate::exit::Exit;
-use crate::model::StepAction;
-use crate::plan::ir::{Legs, Plan, StagePlan};
+use crate::plan::dry_run::view;
+use crate::plan::ir::Plan;
+use crate::plan::view::{PlanView, VERSION};
+use crate::report::plan::text;
 use crate::report::style::wants_color_here;
-
-/// The version of the JSON form.
-const VERSION: u32 = 1;
+use crate::secret::Masker;
 
 /// Shows what a run would do (dry run).
 #[derive(Debug, clap::Args)]
@@ -35,18 +35,25 @@ pub enum Format {
 
 /// Runs the command. What cannot be written (a closed pipe) is let go.
 pub fn run(args: &Args) -> Exit {
-    let color = wants_color_here(io::stderr().is_terminal());
-    let loaded = match load_all(&args.load, color) {
-        Ok(loaded) => loaded,
+    match load_all(&args.load, wants_color_here(io::stderr().is_terminal())) {
+        Ok(loaded) => show(&loaded, args.format),
         Err((text, exit)) => {
             let _ = io::stderr().write_all(text.as_bytes());
-            return exit;
+            exit
         }
-    };
-    let plans: Vec<Value> = loaded.iter().map(|one| view(&one.plan)).collect();
-    let out = match args.format {
-        Format::Json => format!("{:#}\n", json!({ "version": VERSION, "plans": plans })),
-        Format::Text => loaded.iter().map(|one| text(&one.plan)).collect(),
+    }
+}
+
+/// Prints the plans.
+fn show(loaded: &[Loaded], format: Format) -> Exit {
+    let color = wants_color_here(io::stdout().is_terminal());
+    // Values of secrets are stars already; one that was written into the file or an input in clear is not.
+    let masker = Masker::new();
+    loaded.iter().flat_map(|one| &one.secrets).for_each(|(_, secret)| masker.add(secret.expose()));
+    let views: Vec<PlanView> = loaded.iter().map(|one| view(&one.plan)).collect();
+    let out = match format {
+        Format::Json => format!("{:#}\n", masked(json!({ "version": VERSION, "plans": views }), &masker)),
+        Format::Text => masker.mask(&views.iter().map(|view| text(view, color)).collect::<Vec<_>>().join("\n")),
     };
     let _ = io::stdout().write_all(out.as_bytes());
     Exit::Success
@@ -54,7 +61,7 @@ pub fn run(args: &Args) -> Exit {
 
 /// The plan as it is kept with a run.
 pub fn json_text(plan: &Plan) -> String {
-    view(plan).to_string()
+    serde_json::to_string(&view(plan)).expect("a view has text keys only")
 }
 
 /// `slipway run --dry-run`.
@@ -62,58 +69,12 @@ pub fn dry_run(load: &LoadArgs, json: bool) -> Exit {
     run(&Args { load: load.clone(), format: if json { Format::Json } else { Format::Text } })
 }
 
-fn text(plan: &Plan) -> String {
-    let mut out = format!("{} ({}), event {}\n", plan.name, plan.inputs.file, plan.inputs.event_name);
-    for stage in plan.order.iter().map(|at| plan.stage(*at)).filter(|stage| stage.selected) {
-        let needs = needs(plan, stage).join(", ");
-        let after = if needs.is_empty() { String::new() } else { format!(" (needs {needs})") };
-        out.push_str(&format!("\n{}{after}\n", stage.id));
-        match &stage.legs {
-            Legs::Late => out.push_str("  jobs: not known yet, the matrix waits for what it needs\n"),
-            Legs::Fixed(legs) if legs.len() > 1 => legs.iter().for_each(|leg| {
-                out.push_str(&format!("  job: {}\n", leg.name));
-            }),
-            Legs::Fixed(_) => {}
-        }
-        if let Some(condition) = &stage.job.condition {
-            out.push_str(&format!("  if: {}\n", condition.expr.source));
-        }
-        for step in steps(stage) {
-            step.lines().for_each(|line| out.push_str(&format!("  $ {line}\n")));
-        }
+/// Masks texts only, so that the document stays one whatever a secret is.
+fn masked(value: Value, masker: &Masker) -> Value {
+    match value {
+        Value::String(text) => Value::String(masker.mask(&text)),
+        Value::Array(items) => items.into_iter().map(|item| masked(item, masker)).collect(),
+        Value::Object(entries) => entries.into_iter().map(|(key, value)| (key, masked(value, masker))).collect(),
+        other => other,
     }
-    out
-}
-
-fn view(plan: &Plan) -> Value {
-    let stages = plan.order.iter().map(|at| plan.stage(*at)).filter(|stage| stage.selected);
-    let one = |stage: &StagePlan| {
-        let jobs: Option<Vec<Value>> = match &stage.legs {
-            Legs::Late => None,
-            Legs::Fixed(legs) => Some(
-                legs.iter()
-                    .map(|leg| json!({"job": leg.job, "name": leg.name, "matrix": leg.matrix.to_json()}))
-                    .collect(),
-            ),
-        };
-        let condition = stage.job.condition.as_ref().map(|condition| condition.expr.source.to_string());
-        json!({"stage": stage.id, "needs": needs(plan, stage), "if": condition, "jobs": jobs, "steps": steps(stage)})
-    };
-    json!({
-        "name": plan.name, "file": plan.inputs.file, "event": plan.inputs.event_name, "hash": plan.hash,
-        "stages": stages.map(one).collect::<Vec<_>>(),
-    })
-}
-
-fn needs(plan: &Plan, stage: &StagePlan) -> Vec<String> {
-    stage.needs.iter().map(|need| plan.stage(*need).id.to_string()).collect()
-}
-
-/// Each step as written: no value of a secret can be in it.
-fn steps(stage: &StagePlan) -> Vec<String> {
-    let one = |action: &StepAction| match action {
-        StepAction::Run { script, .. } => script.template.source(),
-        StepAction::Uses { uses, .. } => format!("uses {}", uses.value),
-    };
-    stage.job.steps.iter().map(|step| one(&step.action)).collect()
 }

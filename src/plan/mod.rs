@@ -3,6 +3,7 @@
 pub mod compile;
 pub mod condition;
 pub mod contexts;
+pub mod dry_run;
 pub mod expand;
 pub mod filter;
 pub mod glob;
@@ -10,6 +11,7 @@ pub mod graph;
 mod hash;
 pub mod inputs;
 pub mod ir;
+pub mod known;
 pub mod lint;
 pub mod placement;
 pub mod scope;

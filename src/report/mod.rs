@@ -12,6 +12,7 @@ pub mod json;
 pub mod make;
 pub mod markers;
 pub mod plain;
+pub mod plan;
 pub mod run_view;
 pub mod sanitize;
 pub mod sarif;
