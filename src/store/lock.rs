@@ -2,13 +2,20 @@
 //! them when the process ends, however it ends.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::store::contract::StoreError;
+
+/// Bytes that say who holds a lock.
+const NOTE: usize = 256;
+/// So often a lock that others look at is tried; each looks for microseconds.
+const TRIES: u32 = 200;
 
 /// A lock that is held; dropping it lets go.
 #[derive(Debug)]
@@ -30,15 +37,12 @@ impl Lock {
     /// Tries to take the lock at `path` (made when it is missing), and writes `who` into it.
     pub fn try_at(path: &Path, who: &str) -> Result<TryLock, StoreError> {
         let failed = |e: io::Error| StoreError::failed(format!("lock \"{}\"", path.display()), e);
-        let mut file = open(path).map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                sign(&mut file, who).map_err(failed)?;
-                Ok(TryLock::Held(Lock { file }))
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(TryLock::Taken(read_holder(path))),
-            Err(errno) => Err(failed(errno.into())),
+        let file = open(path).map_err(failed)?;
+        if !take(&file).map_err(failed)? {
+            return Ok(TryLock::Taken(read_holder(path)));
         }
+        sign(&file, who).map_err(failed)?;
+        Ok(TryLock::Held(Lock { file }))
     }
 
     /// Waits for the lock at `path`; `waiting` hears once who has it.
@@ -48,9 +52,13 @@ impl Lock {
             TryLock::Taken(holder) => waiting(&holder),
         }
         let failed = |e: io::Error| StoreError::failed(format!("lock \"{}\"", path.display()), e);
-        let mut file = open(path).map_err(failed)?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
-        sign(&mut file, who).map_err(failed)?;
+        let file = open(path).map_err(failed)?;
+        while let Err(errno) = flock(&file, FlockOperation::LockExclusive) {
+            if errno != Errno::INTR {
+                return Err(failed(errno.into()));
+            }
+        }
+        sign(&file, who).map_err(failed)?;
         Ok(Lock { file })
     }
 
@@ -58,7 +66,7 @@ impl Lock {
     pub fn holder(path: &Path) -> Option<String> {
         let file = File::open(path).ok()?;
         match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Some(read_holder(path)),
+            Err(Errno::WOULDBLOCK) => Some(read_holder(path)),
             _ => None,
         }
     }
@@ -73,17 +81,36 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn sign(file: &mut File, who: &str) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(who.as_bytes())
+/// Takes the lock; false when somebody holds it. Whoever only looks ([`Lock::holder`]) shares it for a moment: then it is tried again.
+fn take(file: &File) -> io::Result<bool> {
+    for _ in 0..TRIES {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(Errno::INTR) => continue,
+            Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match flock(file, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(errno) if errno != Errno::INTR => return Err(errno.into()),
+            _ => {}
+        }
+        let _ = flock(file, FlockOperation::Unlock);
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(false)
+}
+
+/// In one write, filled up with spaces: whoever reads sees the old holder or the new one.
+fn sign(file: &File, who: &str) -> io::Result<()> {
+    file.write_all_at(format!("{who:<NOTE$}\n").as_bytes(), 0)
 }
 
 fn read_holder(path: &Path) -> String {
     let mut text = String::new();
     // A holder that cannot be read is a holder all the same.
     if let Ok(file) = File::open(path) {
-        let _ = file.take(256).read_to_string(&mut text);
+        let _ = file.take(NOTE as u64).read_to_string(&mut text);
     }
     text.trim().to_owned()
 }
@@ -103,5 +130,39 @@ mod tests {
         drop(lock);
         assert_eq!(Lock::holder(&path), None);
         assert!(matches!(Lock::try_at(&path, "process 8").expect("tries"), TryLock::Held(_)));
+    }
+
+    #[test]
+    fn whoever_looks_is_not_in_the_way() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("lock");
+        drop(Lock::try_at(&path, "me").expect("locks"));
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    Lock::holder(&path);
+                }
+            });
+            let taken = |_: &i32| matches!(Lock::try_at(&path, "me").expect("tries"), TryLock::Taken(_));
+            let refused = (0..2000).filter(taken).count();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
+    }
+
+    #[test]
+    fn the_second_waits_and_hears_for_whom() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("lock");
+        let TryLock::Held(first) = Lock::try_at(&path, "a long name of a run").expect("locks") else { panic!() };
+        let mut heard = None;
+        let second = Lock::wait_at(&path, "run 2", |who| {
+            heard = Some(who.to_owned());
+            drop(first);
+        });
+        assert_eq!(heard.as_deref(), Some("a long name of a run"));
+        assert_eq!(Lock::holder(&path).as_deref(), Some("run 2"));
+        drop(second.expect("locks"));
     }
 }

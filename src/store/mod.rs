@@ -2,10 +2,14 @@
 
 pub mod artifacts;
 pub mod cache;
+#[cfg(test)]
+mod conformance;
 pub mod contract;
 pub mod folder;
+pub mod group;
 pub mod lock;
 pub mod logs;
+pub mod memory;
 pub mod seal;
 pub mod sqlite;
 pub mod wake;

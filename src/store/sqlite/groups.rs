@@ -1,110 +1,134 @@
-//! Concurrency groups across processes (runners.md 3.3.7): one holds, one waits, a newcomer takes the place of who waits.
+//! [`Groups`] on SQLite: a group's queue is a few rows, read and written in one transaction.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use serde::Deserialize;
 
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::id::RunId;
 use crate::store::contract::{GroupAnswer, Groups, Request, Store, StoreError};
-use crate::store::lock::{Lock, run_lock};
+use crate::store::group::{Place, Queue, RESUME_WINDOW, State};
 
-use super::{SqliteStore, failed};
-
-/// The place of who holds a group; others wait at higher ones.
-const HELD: i64 = 0;
+use super::{SqliteStore, failed, unknown};
 
 impl Groups for SqliteStore {
     fn acquire(&self, group: &str, run: &RunId, holder: &str, cancel: bool) -> Result<GroupAnswer, StoreError> {
-        let what = "ask for the concurrency group";
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(what))?;
-        let stale = |other: &RunId| other != run && self.is_over(&transaction, other);
-        let mut members = members(&transaction, group).map_err(failed(what))?;
-        for member in members.iter().filter(|member| stale(&member.run)) {
-            leave(&transaction, group, &member.holder).map_err(failed(what))?;
-        }
-        members.retain(|member| !stale(&member.run));
-        let position = members.iter().find(|member| member.holder == holder).map(|member| member.position);
-        let asked_before = position.is_some() || seen(&transaction, group, holder).map_err(failed(what))?;
-        let held = members.iter().find(|member| member.position == HELD && member.holder != holder);
-        let (answer, ask) = match (position, held) {
-            (Some(HELD), _) => (GroupAnswer::Acquired, None),
-            (_, None) if position.is_some() || !asked_before => {
-                enter(&transaction, group, run, holder, HELD).map_err(failed(what))?;
-                (GroupAnswer::Acquired, None)
+        let what = format!("take the concurrency group \"{group}\"");
+        let (answer, victim) = {
+            let mut connection = self.connection();
+            let (scope, name) = key(&connection, group, run)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(&what))?;
+            let mut queue = load(&transaction, &scope, &name).map_err(failed(&what))?;
+            let before = queue.clone();
+            let mut problem = None;
+            queue.sweep(|place| {
+                place.run == *run
+                    || self.is_alive(&transaction, place).unwrap_or_else(|e| {
+                        problem.get_or_insert(e);
+                        true
+                    })
+            });
+            if let Some(error) = problem {
+                return Err(failed(&what)(error));
             }
-            (Some(_), Some(_)) => (GroupAnswer::Wait, None),
-            (None, _) if asked_before => (GroupAnswer::Superseded, None),
-            (None, held) => {
-                // A newcomer: who waited before is taken out, and told so when he asks again.
-                for waiting in members.iter().filter(|member| member.position != HELD) {
-                    leave(&transaction, group, &waiting.holder).map_err(failed(what))?;
-                    remember(&transaction, group, &waiting.run, &waiting.holder).map_err(failed(what))?;
-                }
-                enter(&transaction, group, run, holder, 1).map_err(failed(what))?;
-                (GroupAnswer::Wait, held.filter(|_| cancel).map(|held| held.run.clone()))
+            let (answer, arrived) = queue.acquire(run, holder);
+            if queue != before {
+                save(&transaction, &scope, &name, &queue).and_then(|()| transaction.commit()).map_err(failed(&what))?;
             }
-            (Some(_), None) => (GroupAnswer::Wait, None),
+            // Asked once, when the newcomer arrives; a run does not cancel itself.
+            let victim = queue.holder().map(|place| place.run.clone());
+            (answer, victim.filter(|victim| cancel && arrived && victim != run))
         };
-        transaction.commit().map_err(failed(what))?;
-        drop(connection);
-        if let Some(other) = ask.filter(|other| other != run) {
-            self.request(&other, &Request::Cancel { by: format!("concurrency group \"{group}\"") })?;
+        if let Some(victim) = victim {
+            match self.request(&victim, &Request::Cancel { by: format!("concurrency group \"{group}\"") }) {
+                Ok(()) | Err(StoreError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(answer)
     }
 
-    fn release(&self, group: &str, _run: &RunId, holder: &str) -> Result<(), StoreError> {
-        leave(&self.connection(), group, holder).map_err(failed("give back the concurrency group"))
+    fn release(&self, group: &str, run: &RunId, holder: &str) -> Result<(), StoreError> {
+        let what = format!("give back the concurrency group \"{group}\"");
+        let mut connection = self.connection();
+        let (scope, name) = key(&connection, group, run)?;
+        let mut release = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut queue = load(&transaction, &scope, &name)?;
+            queue.release(run, holder);
+            save(&transaction, &scope, &name, &queue)?;
+            transaction.commit()
+        };
+        release().map_err(failed(&what))
     }
 }
 
 impl SqliteStore {
-    /// Whether a run can never give back what it holds: it has ended, or is unknown, or nobody owns it. A run that is
-    /// interrupted asks again when it is resumed.
-    fn is_over(&self, connection: &Connection, run: &RunId) -> bool {
-        let outcome = connection
-            .query_row("SELECT outcome FROM runs WHERE run = ?1", [run.as_str()], |row| row.get::<_, Option<String>>(0))
-            .optional();
-        match outcome {
-            Ok(Some(None)) => Lock::holder(&run_lock(&self.state().run(run))).is_none(),
-            Ok(Some(Some(_)) | None) => true,
-            Err(_) => false,
+    /// Whether whoever has the place may still come back to it.
+    fn is_alive(&self, connection: &Connection, place: &Place) -> rusqlite::Result<bool> {
+        if self.owner(&place.run).is_some() {
+            return Ok(true);
         }
+        // Without an owner nobody waits any more; a holder may be taken up again, until that is no longer allowed.
+        if place.state != State::Holds {
+            return Ok(false);
+        }
+        let run: Option<(bool, i64)> = connection
+            .prepare_cached("SELECT outcome IS NOT NULL, started FROM runs WHERE run = ?1")?
+            .query_row([place.run.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((false, started)) = run else { return Ok(false) };
+        let last: Option<String> = connection
+            .prepare_cached("SELECT body FROM records WHERE run = ?1 ORDER BY seq DESC LIMIT 1")?
+            .query_row([place.run.as_str()], |row| row.get(0))
+            .optional()?;
+        let last =
+            last.and_then(|body| serde_json::from_str::<Moment>(&body).ok()).map_or(Timestamp(started), |m| m.at);
+        Ok(SystemClock.now().since(last) < RESUME_WINDOW)
     }
 }
 
-struct Member {
-    holder: String,
-    run: RunId,
-    position: i64,
+#[derive(Deserialize)]
+struct Moment {
+    at: Timestamp,
 }
 
-/// Marks who was superseded, so that he hears it once.
-const SUPERSEDED: i64 = -1;
+/// Groups are of a checkout, as GitHub's are of a repository; their names do not tell case apart.
+fn key(connection: &Connection, group: &str, run: &RunId) -> Result<(String, String), StoreError> {
+    let checkout: Option<String> = connection
+        .prepare_cached("SELECT checkout FROM runs WHERE run = ?1")
+        .and_then(|mut query| query.query_row([run.as_str()], |row| row.get(0)).optional())
+        .map_err(failed("read the run"))?;
+    Ok((checkout.ok_or_else(|| unknown(run.as_str()))?, group.to_lowercase()))
+}
 
-fn members(connection: &Connection, group: &str) -> rusqlite::Result<Vec<Member>> {
-    let mut query = connection.prepare_cached(
-        "SELECT holder, run, position FROM groups WHERE name = ?1 AND position >= 0 ORDER BY position",
+fn load(connection: &Connection, scope: &str, name: &str) -> rusqlite::Result<Queue> {
+    let places = connection
+        .prepare_cached("SELECT run, holder, state FROM groups WHERE scope = ?1 AND name = ?2 ORDER BY place")?
+        .query_map((scope, name), |row| {
+            let state = match row.get_ref(2)?.as_str()? {
+                "holds" => State::Holds,
+                "waits" => State::Waits,
+                _ => State::Superseded,
+            };
+            Ok(Place { run: RunId::from(row.get::<_, String>(0)?), holder: row.get(1)?, state })
+        })?
+        .collect::<rusqlite::Result<Vec<Place>>>()?;
+    Ok(Queue(places))
+}
+
+fn save(connection: &Connection, scope: &str, name: &str, queue: &Queue) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM groups WHERE scope = ?1 AND name = ?2")?.execute((scope, name))?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO groups (scope, name, place, run, holder, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    let rows = query.query_map([group], |row| {
-        Ok(Member { holder: row.get(0)?, run: RunId::from(row.get::<_, String>(1)?), position: row.get(2)? })
-    })?;
-    rows.collect()
-}
-
-fn seen(connection: &Connection, group: &str, holder: &str) -> rusqlite::Result<bool> {
-    let sql = "DELETE FROM groups WHERE name = ?1 AND holder = ?2 AND position = ?3";
-    Ok(connection.execute(sql, (group, holder, SUPERSEDED))? > 0)
-}
-
-fn remember(connection: &Connection, group: &str, run: &RunId, holder: &str) -> rusqlite::Result<()> {
-    enter(connection, group, run, holder, SUPERSEDED)
-}
-
-fn enter(connection: &Connection, group: &str, run: &RunId, holder: &str, position: i64) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO groups (name, holder, run, position) VALUES (?1, ?2, ?3, ?4)";
-    connection.execute(sql, (group, holder, run.as_str(), position)).map(drop)
-}
-
-fn leave(connection: &Connection, group: &str, holder: &str) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM groups WHERE name = ?1 AND holder = ?2", (group, holder)).map(drop)
+    for (at, place) in queue.0.iter().enumerate() {
+        let state = match place.state {
+            State::Holds => "holds",
+            State::Waits => "waits",
+            State::Superseded => "superseded",
+        };
+        insert.execute((scope, name, at as i64, place.run.as_str(), &place.holder, state))?;
+    }
+    Ok(())
 }

@@ -9,9 +9,7 @@ mod runs;
 mod schema;
 mod writer;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -19,6 +17,8 @@ use crate::store::contract::StoreError;
 use crate::store::folder::StateFolder;
 
 use writer::Writer;
+
+pub(in crate::store) use runs::{choose, unknown};
 
 /// What a commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,9 +40,6 @@ impl Durability {
     }
 }
 
-/// How long a statement waits for another process's transaction.
-const BUSY: Duration = Duration::from_secs(10);
-
 /// The store in a state folder. Cheap to clone.
 #[derive(Clone)]
 pub struct SqliteStore {
@@ -53,15 +50,14 @@ struct Inner {
     state: StateFolder,
     durability: Durability,
     connection: Mutex<Connection>,
-    writer: OnceLock<Writer>,
+    /// Started by the first journal; lives as long as the store or any journal of it.
+    writer: OnceLock<Arc<Writer>>,
 }
 
 impl SqliteStore {
     /// Opens (or makes) the database of `state`.
     pub fn open(state: &StateFolder, durability: Durability) -> Result<Self, StoreError> {
-        let connection = connect(&state.database(), durability)?;
-        schema::migrate(&connection, &state.database())?;
-        let connection = Mutex::new(connection);
+        let connection = Mutex::new(schema::open(&state.database(), durability)?);
         Ok(Self { inner: Arc::new(Inner { state: state.clone(), durability, connection, writer: OnceLock::new() }) })
     }
 
@@ -75,29 +71,27 @@ impl SqliteStore {
         self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> Result<&Writer, StoreError> {
+    fn writer(&self) -> Result<&Arc<Writer>, StoreError> {
         if let Some(writer) = self.inner.writer.get() {
             return Ok(writer);
         }
         let writer = Writer::start(&self.inner.state.database(), self.inner.durability)?;
-        Ok(self.inner.writer.get_or_init(|| writer))
+        Ok(self.inner.writer.get_or_init(|| Arc::new(writer)))
     }
 }
 
-fn connect(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
-    let failed = |e: rusqlite::Error| StoreError::failed(format!("open the database \"{}\"", path.display()), e);
-    let connection = Connection::open(path).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(32);
-    connection
-        .execute_batch(&format!("PRAGMA journal_mode=WAL; PRAGMA synchronous={};", durability.mode()))
-        .map_err(failed)?;
-    Ok(connection)
-}
-
-/// A failed statement: what was tried, and the database's words.
+/// A failed statement: what was tried, and why it failed. A file that is no sound database is `Unreadable`.
 fn failed(what: &str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
-    move |error| StoreError::failed(what, error)
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase};
+    move |error| match error.sqlite_error_code() {
+        Some(NotADatabase | DatabaseCorrupt) => StoreError::Unreadable(format!(
+            "failed to {what}: \"slipway.db\" in the state folder is damaged ({error}); move it away to start anew, logs \
+             stay in \"runs\""
+        )),
+        Some(DatabaseBusy) => StoreError::failed(what, "another process kept the database locked for too long"),
+        Some(DiskFull) => StoreError::failed(what, "the disk is full"),
+        _ => StoreError::failed(what, error),
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,34 @@
-//! Tables, and how older databases become present ones.
+//! Opening the database, and the steps from each version of its tables to the next.
+//!
+//! Opening a database that is up to date asks it one question (its version). Making or changing one is done under a lock of
+//! its own, since a change of the journal mode does not wait for others as transactions do.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::store::contract::StoreError;
+use crate::store::sqlite::{Durability, failed};
 
-/// The version that this code writes.
-const VERSION: i64 = 1;
+/// How long a statement waits for another process's transaction. Those are short; so long means that somebody hangs.
+const BUSY: Duration = Duration::from_secs(30);
 
-const TABLES: &str = "
+/// Pages of the write-ahead log after which they are moved into the database, which costs two syncs. So much (4 MiB) is read
+/// again at the next start.
+const CHECKPOINT_PAGES: u32 = 1000;
+
+/// Prepared statements kept; there are fewer.
+const STATEMENTS: usize = 64;
+
+/// `MIGRATIONS[v]` takes the tables from version `v` to the next. Only ever added to.
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE runs (
     serial INTEGER PRIMARY KEY AUTOINCREMENT,
     run TEXT NOT NULL UNIQUE,
@@ -45,28 +64,93 @@ CREATE TABLE groups (
     position INTEGER NOT NULL,
     PRIMARY KEY (name, holder)
 ) STRICT, WITHOUT ROWID;
-";
+",
+    "
+-- A number is never given twice, though runs are removed, and the next one is known without counting.
+CREATE TABLE counters (
+    checkout TEXT NOT NULL,
+    file TEXT NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (checkout, file)
+) STRICT, WITHOUT ROWID;
+INSERT INTO counters SELECT checkout, file, MAX(number) FROM runs GROUP BY checkout, file;
+-- Groups are of a checkout, and keep the order of those who wait.
+DROP TABLE groups;
+CREATE TABLE groups (
+    scope TEXT NOT NULL,
+    name TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (scope, name, place)
+) STRICT, WITHOUT ROWID;
+",
+];
 
-/// Brings the database to the present version; a newer one is refused.
-pub fn migrate(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |e: rusqlite::Error| StoreError::failed(format!("read the database \"{}\"", path.display()), e);
-    let version = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-    match version().map_err(failed)? {
-        VERSION => Ok(()),
-        0 => {
-            connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-            // Another process may have been faster.
-            let made = match version() {
-                Ok(0) => connection.execute_batch(&format!("{TABLES} PRAGMA user_version = {VERSION};")),
-                other => other.map(drop),
-            };
-            let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
-            let ended = connection.execute_batch(end);
-            made.and(ended).map_err(failed)
-        }
-        newer => Err(StoreError::Unreadable(format!(
-            "the database \"{}\" has version {newer}, and this Slipway knows {VERSION}: use the newer Slipway, or another SLIPWAY_HOME",
-            path.display()
-        ))),
+/// Opens the database at `path`, makes it or brings it up to date. A newer one is refused.
+pub fn open(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
+    let what = format!("open the database \"{}\"", path.display());
+    let failed = failed(&what);
+    // Made here and not by SQLite, so that it is its owner's alone from the start.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(StoreError::failed(&what, e)),
+        _ => {}
     }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
+    prepare(&connection, durability).map_err(&failed)?;
+    let latest = MIGRATIONS.len() as i64;
+    let version = version(&connection).map_err(&failed)?;
+    if version > latest {
+        return Err(StoreError::Unreadable(format!(
+            "failed to {what}: a newer slipway made it (its tables have version {version}, this slipway knows up to \
+             {latest}); use the newer one, or another SLIPWAY_HOME"
+        )));
+    }
+    if version < latest {
+        let _lock = exclusive(path).map_err(|e| StoreError::failed(&what, e))?;
+        migrate(&mut connection).map_err(&failed)?;
+    }
+    Ok(connection)
+}
+
+/// Settings of the connection; none of them touches the disk.
+fn prepare(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "synchronous", durability.mode())?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // Whoever closes last need not wait for two syncs: whoever opens next reads the log.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Keeps other processes from making the same database at once.
+fn exclusive(path: &Path) -> std::io::Result<std::fs::File> {
+    let lock = path.with_extension("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been here first.
+    let from = usize::try_from(version(&transaction)?).unwrap_or(0);
+    for (version, step) in MIGRATIONS.iter().enumerate().skip(from) {
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version as i64 + 1)?;
+    }
+    transaction.commit()
 }

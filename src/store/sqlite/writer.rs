@@ -1,174 +1,241 @@
-//! The one writer of journal records: group commit. Whatever has arrived while a commit was under way goes into the next
-//! one; the writer never waits for more. Records become JSON here, so that the engine's loop need not do it.
+//! The writer of journals: one thread for all runs of the process.
+//!
+//! It sleeps until a record comes, takes what else has arrived, and commits that as one transaction; whatever comes meanwhile
+//! is the next one. It never waits for more, so a lone record costs one wake and one commit, and a flood fills large ones.
+//! Records become JSON here, not in the caller's loop.
+//!
+//! A record that must reach the disk makes its transaction a synced one (`synchronous=FULL`): in WAL mode that syncs the whole
+//! log, and with it everything committed before.
+//!
+//! When a transaction fails its records are tried one by one, so that a wrong one (a place taken already) does not take others down.
+//! After a failure its run takes no more: a journal has no gaps.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::event::{Event, Record};
+use crate::event::{Event, Outcome, Record};
 use crate::id::RunId;
 use crate::journal::encode;
 use crate::store::contract::{Committed, Journal, StoreError};
 
-use super::{Durability, connect};
+use super::{Durability, failed, schema};
 
-/// Records that may wait; whoever appends beyond that waits, and the writer is never so far behind.
-const QUEUE: usize = 65_536;
-/// Records of one commit: bounds how long the first of them waits.
-const BATCH: usize = if cfg!(feature = "faults") { 1 } else { 8192 };
+/// Records that wait for the writer. Whoever appends to a full queue waits: events may not be lost.
+const QUEUE: usize = 16 * 1024;
 
-struct Append {
+/// Records of one transaction; bounds how long other processes wait for theirs.
+const BATCH: usize = if cfg!(feature = "faults") { 1 } else { 4096 };
+
+/// A record on its way.
+struct Entry {
     run: RunId,
     record: Record,
     sync: bool,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// The thread, and the way to it.
-pub struct Writer {
-    sender: Option<SyncSender<Append>>,
-    thread: Option<JoinHandle<()>>,
+/// The thread. Dropping it writes what is queued and waits for that.
+pub(super) struct Writer {
+    queue: Mutex<Option<SyncSender<Entry>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    /// Starts it with a connection of its own.
-    pub fn start(database: &Path, durability: Durability) -> Result<Self, StoreError> {
-        let connection = connect(database, durability)?;
-        let (sender, receiver) = sync_channel(QUEUE);
+    /// Starts the thread; it opens a connection of its own.
+    pub(super) fn start(database: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let connection = schema::open(database, durability)?;
+        let (queue, entries) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || serve(&connection, &receiver, durability))
+            .spawn(move || Committer::new(connection, durability).work(&entries))
             .map_err(|e| StoreError::failed("start the journal's writer", e))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// The journal of one run.
-    pub fn journal(&self, run: &RunId) -> RunJournal {
-        RunJournal { run: run.clone(), sender: self.sender.clone() }
+    /// A run's journal.
+    pub(super) fn journal(self: &Arc<Self>, run: &RunId) -> RunJournal {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        RunJournal { run: run.clone(), queue, _writer: Arc::clone(self) }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.sender = None;
-        if let Some(thread) = self.thread.take() {
-            // It ends when the last journal is dropped, after committing all that was appended. Journals that outlive the
-            // store keep it alive; then the process's end ends it.
-            drop(thread);
+        // Without a sender the thread ends once the queue is empty.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic of the thread has told every waiter already: their senders are gone.
+            let _ = thread.join();
         }
     }
 }
 
-/// A run's way to the writer.
-pub struct RunJournal {
+/// One run's journal. Fields are dropped in order: the sender before the writer that waits for all senders.
+pub(super) struct RunJournal {
     run: RunId,
-    sender: Option<SyncSender<Append>>,
+    queue: Option<SyncSender<Entry>>,
+    _writer: Arc<Writer>,
 }
 
 impl Journal for RunJournal {
     fn append(&self, record: Record, sync: bool) -> Committed {
         let (done, committed) = oneshot::channel();
-        let append = Append { run: self.run.clone(), record, sync, done };
-        if let Some(sender) = &self.sender {
-            // When the writer is gone the receiver says so.
-            let _ = sender.send(append);
+        if let Some(queue) = &self.queue {
+            // A writer that has ended drops `done`, and `Committed` says so.
+            let _ = queue.send(Entry { run: self.run.clone(), record, sync, done });
         }
         Committed(committed)
     }
 }
 
-fn serve(connection: &Connection, receiver: &Receiver<Append>, durability: Durability) {
-    let mut faults = Faults::from_environment();
-    let mut batch = Vec::new();
-    while let Ok(first) = receiver.recv() {
-        batch.push(first);
-        while batch.len() < BATCH
-            && let Ok(next) = receiver.try_recv()
+struct Committer {
+    connection: Connection,
+    durability: Durability,
+    /// Runs whose journal has failed.
+    broken: HashSet<RunId>,
+    #[cfg(feature = "faults")]
+    faults: faults::Faults,
+}
+
+impl Committer {
+    fn new(connection: Connection, durability: Durability) -> Self {
+        Self {
+            connection,
+            durability,
+            broken: HashSet::new(),
+            #[cfg(feature = "faults")]
+            faults: faults::Faults::from_env(),
+        }
+    }
+
+    fn work(&mut self, entries: &Receiver<Entry>) {
+        let mut batch = Vec::new();
+        while let Ok(first) = entries.recv() {
+            batch.push(first);
+            while batch.len() < BATCH
+                && let Ok(next) = entries.try_recv()
+            {
+                batch.push(next);
+            }
+            self.commit(&mut batch);
+        }
+    }
+
+    fn commit(&mut self, batch: &mut Vec<Entry>) {
+        let sync = batch.iter().any(|entry| entry.sync);
+        if self.broken.is_empty() && self.write(batch, sync).is_ok() {
+            batch.drain(..).for_each(|entry| answer(entry, Ok(())));
+            return;
+        }
+        for entry in batch.drain(..) {
+            let result = if self.broken.contains(&entry.run) {
+                Err(StoreError::failed("write the journal", "an earlier record of this run could not be written"))
+            } else {
+                let what = format!("write record {} of the journal", entry.record.seq);
+                self.write(std::slice::from_ref(&entry), entry.sync).map_err(failed(&what))
+            };
+            if result.is_err() {
+                self.broken.insert(entry.run.clone());
+            }
+            answer(entry, result);
+        }
+    }
+
+    /// All of `batch`, or nothing.
+    fn write(&mut self, batch: &[Entry], sync: bool) -> rusqlite::Result<()> {
+        // Before the transaction, so that it keeps others out for as short as can be.
+        let bodies: Vec<String> = batch.iter().map(|entry| encode(&entry.record)).collect();
+        let raise = sync && self.durability == Durability::Process;
+        if raise {
+            self.connection.pragma_update(None, "synchronous", "FULL")?;
+        }
+        let result = self.transact(batch, &bodies);
+        if raise {
+            self.connection.pragma_update(None, "synchronous", self.durability.mode())?;
+        }
+        result
+    }
+
+    fn transact(&mut self, batch: &[Entry], bodies: &[String]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
-            batch.push(next);
-        }
-        faults.before(&batch);
-        let result = commit(connection, &batch, durability);
-        if result.is_ok() {
-            faults.after();
-        }
-        for append in batch.drain(..) {
-            // Nobody has to wait for a commit.
-            let _ = append.done.send(result.clone());
-        }
-    }
-}
-
-fn commit(connection: &Connection, batch: &[Append], durability: Durability) -> Result<(), StoreError> {
-    let failed = |e: rusqlite::Error| StoreError::failed("write the journal", e);
-    // A commit that must reach the disk is made with synchronous=FULL: SQLite then syncs the WAL before it returns.
-    let sync = durability == Durability::Process && batch.iter().any(|append| append.sync);
-    if sync {
-        connection.execute_batch("PRAGMA synchronous=FULL").map_err(failed)?;
-    }
-    let written = insert(connection, batch).map_err(failed);
-    if sync {
-        connection.execute_batch("PRAGMA synchronous=NORMAL").map_err(failed)?;
-    }
-    written
-}
-
-fn insert(connection: &Connection, batch: &[Append]) -> rusqlite::Result<()> {
-    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let rows =
-        || -> rusqlite::Result<()> {
-            let mut insert = connection.prepare_cached("INSERT INTO records (run, seq, body) VALUES (?1, ?2, ?3)")?;
-            for Append { run, record, .. } in batch {
-                insert.execute((run.as_str(), record.seq as i64, encode(record)))?;
+            let mut insert = transaction.prepare_cached("INSERT INTO records (run, seq, body) VALUES (?1, ?2, ?3)")?;
+            for (entry, body) in batch.iter().zip(bodies) {
+                insert.execute((entry.run.as_str(), entry.record.seq as i64, body))?;
                 // The list of runs is right the moment the run's end is.
-                if let Event::RunFinished { outcome } = &record.event {
-                    let outcome = serde_json::to_value(outcome).ok();
-                    let outcome = outcome.as_ref().and_then(|outcome| outcome.as_str()).unwrap_or_default();
-                    connection
+                if let Event::RunFinished { outcome } = entry.record.event {
+                    transaction
                         .prepare_cached("UPDATE runs SET finished = ?2, outcome = ?3 WHERE run = ?1")?
-                        .execute((run.as_str(), record.at.0, outcome))?;
+                        .execute((entry.run.as_str(), entry.record.at.0, outcome_name(outcome)))?;
                 }
             }
-            Ok(())
-        }();
-    let end = if rows.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    let ended = connection.prepare_cached(end)?.execute([]).map(drop);
-    rows.and(ended)
+        }
+        #[cfg(feature = "faults")]
+        self.faults.before_commit();
+        transaction.commit()?;
+        #[cfg(feature = "faults")]
+        self.faults.after_commit();
+        Ok(())
+    }
 }
 
-/// The kill-point harness: with the feature `faults` each record is its own commit, and `SLIPWAY_KILL_AT=N:before|after` aborts
-/// the process beside the commit of the N-th record that this process appends. Without the feature it does nothing.
-#[derive(Default)]
-struct Faults {
-    at: Option<(u64, bool)>,
-    seen: u64,
+/// An outcome as its JSON has it.
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Lost => "lost",
+        other => other.github(),
+    }
 }
 
-impl Faults {
-    fn from_environment() -> Self {
-        if !cfg!(feature = "faults") {
-            return Self::default();
-        }
-        let at = std::env::var("SLIPWAY_KILL_AT").ok().and_then(|text| {
-            let (number, when) = text.split_once(':')?;
-            Some((number.parse().ok()?, when == "after"))
-        });
-        Self { at, seen: 0 }
+/// Whoever does not wait for the commit has dropped the other end.
+fn answer(entry: Entry, result: Result<(), StoreError>) {
+    let _ = entry.done.send(result);
+}
+
+/// The kill-point test's hook: ends the process beside the commit of the n-th record, as a crash would.
+#[cfg(feature = "faults")]
+mod faults {
+    pub(super) struct Faults {
+        kill_at: Option<(u64, bool)>,
+        count_file: Option<std::path::PathBuf>,
+        count: u64,
     }
 
-    fn before(&mut self, batch: &[Append]) {
-        self.seen += batch.len() as u64;
-        if self.at == Some((self.seen, false)) {
-            std::process::abort();
+    impl Faults {
+        /// `SLIPWAY_KILL_AT=N:before|after`; `SLIPWAY_KILL_COUNT_FILE` is told how many records were committed.
+        pub(super) fn from_env() -> Self {
+            let kill_at = std::env::var("SLIPWAY_KILL_AT").ok().map(|text| {
+                let point = text.split_once(':').and_then(|(n, side)| match side {
+                    "before" => Some((n.parse().ok()?, true)),
+                    "after" => Some((n.parse().ok()?, false)),
+                    _ => None,
+                });
+                point.expect("SLIPWAY_KILL_AT is N:before or N:after")
+            });
+            Self { kill_at, count_file: std::env::var_os("SLIPWAY_KILL_COUNT_FILE").map(Into::into), count: 0 }
         }
-    }
 
-    fn after(&self) {
-        if self.at == Some((self.seen, true)) {
-            std::process::abort();
+        pub(super) fn before_commit(&self) {
+            if self.kill_at == Some((self.count + 1, true)) {
+                std::process::abort();
+            }
+        }
+
+        pub(super) fn after_commit(&mut self) {
+            self.count += 1;
+            if let Some(path) = &self.count_file {
+                // After each commit, since nobody knows which is the last. The test sees a file that is missing.
+                let _ = std::fs::write(path, self.count.to_string());
+            }
+            if self.kill_at == Some((self.count, false)) {
+                std::process::abort();
+            }
         }
     }
 }
