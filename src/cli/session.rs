@@ -237,6 +237,7 @@ async fn drive_to_outcome(
     };
     let outcome = execute(request).await;
     signals.abort();
+    let _ = std::fs::remove_file(folder.join(crate::store::wake::WAKE));
     if outcome.is_ok() {
         // What could be resumed no longer can: nothing of it needs to be readable, and nothing is left of its files.
         sealer.erase()?;

@@ -61,6 +61,18 @@ impl Ended {
         Self { outcome: Outcome::Lost, ..Self::failure(reason) }
     }
 
+    /// What the log says of a step that did not succeed.
+    fn line(&self) -> Option<String> {
+        match (self.outcome, &self.reason, self.exit) {
+            (Outcome::Success, _, _) => None,
+            (_, Some(reason), _) => Some(reason.clone()),
+            (_, None, Some(Exit::Code(code))) => Some(format!("exit code {code}")),
+            (_, None, Some(Exit::Signal(signal))) => Some(format!("killed by signal {signal}")),
+            (_, None, Some(Exit::OutOfMemory)) => Some("killed: the job's memory limit was reached".to_owned()),
+            (_, None, None) => None,
+        }
+    }
+
     fn success() -> Self {
         Self { outcome: Outcome::Success, exit: None, reason: None, effects: StepEffects::default() }
     }
@@ -333,10 +345,10 @@ impl Attempt<'_> {
             Err(reason) => Ended::lost(reason),
             Ok(exit) => self.exited(key, exit, asked, why).await?,
         };
-        if let (Some(reason), true) = (&ended.reason, ended.outcome != Outcome::Success)
-            && pipe.say(reason).is_err()
+        if let Some(line) = ended.line()
+            && pipe.say(&line).is_err()
         {
-            ended.reason = Some(format!("{reason}; and its log cannot be written"));
+            ended.reason = Some(format!("{line}; and its log cannot be written"));
         }
         self.show(key, &mut pipe, true).await?;
         Ok(ended)
@@ -350,17 +362,13 @@ impl Attempt<'_> {
         asked: Asked,
         why: Option<Ended>,
     ) -> Result<Ended, JournalGone> {
+        // An exit that is not 0 says why the step failed; a reason stands beside it only where it does not.
         let mut ended = match (why, exit.exit) {
-            (Some(why), exit) => Ended { exit: Some(exit), ..why },
-            (None, Exit::Code(0)) => Ended { exit: Some(exit.exit), ..Ended::success() },
-            (None, Exit::Code(code)) => Ended { exit: Some(exit.exit), ..Ended::failure(format!("exit code {code}")) },
-            (None, Exit::Signal(signal)) => {
-                Ended { exit: Some(exit.exit), ..Ended::failure(format!("killed by signal {signal}")) }
-            }
-            (None, Exit::OutOfMemory) => {
-                Ended { exit: Some(exit.exit), ..Ended::failure("killed: the job's memory limit was reached") }
-            }
+            (Some(why), _) => why,
+            (None, Exit::Code(0)) => Ended::success(),
+            (None, _) => Ended { outcome: Outcome::Failure, ..Ended::success() },
         };
+        ended.exit = Some(exit.exit);
         let mut effects = StepEffects { outputs: asked.outputs, ..StepEffects::default() };
         let mut failure = asked.failure;
         for (file, content) in &exit.files {
