@@ -79,7 +79,10 @@ fn complaint(room: &str, file: &str, to: &[&str]) -> Option<String> {
     let ours = floor_of(room, file)?;
     let friends = FRIENDS.iter().any(|(a, b)| *a == room && *b == target);
     let is_contract = target_file == "contract";
-    if ADAPTERS.contains(&room) && file != "contract" && (target == "engine" || ADAPTERS.contains(&target) && !is_contract) {
+    if ADAPTERS.contains(&room)
+        && file != "contract"
+        && (target == "engine" || ADAPTERS.contains(&target) && !is_contract)
+    {
         return Some(format!("adapter \"{room}\" may not use \"{target}\""));
     }
     if room == "engine" && ADAPTERS.contains(&target) && !is_contract {
@@ -100,9 +103,7 @@ fn code_of(text: &str) -> String {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match (c, chars.peek()) {
-            ('/', Some('/')) => {
-                while chars.next_if(|c| *c != '\n').is_some() {}
-            }
+            ('/', Some('/')) => while chars.next_if(|c| *c != '\n').is_some() {},
             ('"', _) => {
                 out.push('"');
                 while let Some(c) = chars.next() {

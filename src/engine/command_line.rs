@@ -109,6 +109,7 @@ fn unescape(text: &str, escapes: &[(&str, char)]) -> String {
 mod tests {
     use super::*;
 
+    #[expect(clippy::type_complexity, reason = "three parts of a test's expectation")]
     fn read(line: &str) -> Option<(String, Vec<(String, String)>, String)> {
         parse(line.as_bytes(), None).map(|c| (c.name, c.properties, c.data))
     }

@@ -158,7 +158,7 @@ impl Scheduler {
     }
 
     /// The next thing to do, if there is one now.
-    pub fn next(&mut self) -> Option<Action> {
+    pub fn next_action(&mut self) -> Option<Action> {
         if let Some(index) = self.finished.pop_front() {
             return Some(Action::FinishStage(index));
         }

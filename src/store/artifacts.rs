@@ -171,7 +171,7 @@ fn find(workspace: &Path, patterns: &[String]) -> io::Result<Vec<PathBuf>> {
         let entry = entry.map_err(io::Error::other)?;
         let relative = entry.path().strip_prefix(workspace).unwrap_or(entry.path());
         let last = patterns.iter().rev().find(|p| p.whole.is_match(relative) || p.within.is_match(relative));
-        if !last.is_some_and(|pattern| !pattern.takes_away) {
+        if last.is_none_or(|pattern| pattern.takes_away) {
             continue;
         }
         let Some(kind) = entry.file_type() else { continue };

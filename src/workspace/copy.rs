@@ -118,7 +118,7 @@ impl Copy {
                     if kind.is_dir() && !root.starts_with(entry.path()) {
                         fs::create_dir_all(self.to.join(&name))?;
                         open.push(name);
-                    } else if !kind.is_dir() && !(git && name.extension() == Some(OsStr::new("lock"))) {
+                    } else if !(kind.is_dir() || git && name.extension() == Some(OsStr::new("lock"))) {
                         self.entry(from, &name, objects)?;
                     }
                 }
