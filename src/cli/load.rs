@@ -114,8 +114,8 @@ fn runner(text: &str) -> Result<RunnerChoice, String> {
     }
 }
 
-/// Plans every file that the arguments name, in order. Warnings, and that the working tree differs from its commit, are said
-/// on standard error. All files' mistakes come together, drawn, with the exit code they mean.
+/// Plans every file that the arguments name, in order. Warnings are the caller's to show; that the working tree differs from
+/// its commit is said on standard error. All files' mistakes come together, drawn, with the exit code they mean.
 pub fn load_all(args: &LoadArgs, color: bool) -> Result<Vec<Loaded>, (String, Exit)> {
     let (loaded, said) = load_quietly(args, color)?;
     // A reader that went away has no use for an error.
@@ -181,6 +181,7 @@ fn load_quietly(args: &LoadArgs, color: bool) -> Result<(Vec<Loaded>, String), (
     if exit != Exit::Success {
         return Err((text, exit));
     }
+    text.clear();
     if world.checkout.dirty {
         let sha = world.checkout.sha.get(..12).unwrap_or(&world.checkout.sha);
         text.push_str(&format!("note: the working tree has changes that are not in commit {sha}; they take part\n"));

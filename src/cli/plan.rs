@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::plan::dry_run::view;
 use crate::plan::ir::Plan;
 use crate::plan::view::{PlanView, VERSION};
+use crate::report::diagnostic;
 use crate::report::plan::text;
 use crate::report::style::wants_color_here;
 use crate::secret::Masker;
@@ -35,8 +36,14 @@ pub enum Format {
 
 /// Runs the command. What cannot be written (a closed pipe) is let go.
 pub fn run(args: &Args) -> Exit {
-    match load_all(&args.load, wants_color_here(io::stderr().is_terminal())) {
-        Ok(loaded) => show(&loaded, args.format),
+    let color = wants_color_here(io::stderr().is_terminal());
+    match load_all(&args.load, color) {
+        Ok(loaded) => {
+            for one in &loaded {
+                let _ = io::stderr().write_all(diagnostic::text(&one.diagnostics, color).as_bytes());
+            }
+            show(&loaded, args.format)
+        }
         Err((text, exit)) => {
             let _ = io::stderr().write_all(text.as_bytes());
             exit

@@ -92,6 +92,11 @@ fn the_hash_depends_on_what_is_planned_only() {
     other.file = "x/slipway.yml".into();
     assert_eq!(hash(DIAMOND, other), plain);
     assert_eq!(hash(&DIAMOND.replace('\n', "\r\n"), inputs()), plain);
+    assert_eq!(hash(&format!("# why\n{}", DIAMOND.replace("{needs: [b, c],", "{needs:  ['b', c],")), inputs()), plain);
+    assert_ne!(hash(&DIAMOND.replace("[b, c]", "[c, b, a]"), inputs()), plain);
+    let mut other = inputs();
+    other.github["event"] = serde_json::json!({"head_commit": {"timestamp": "2026-01-01T00:00:00Z"}});
+    assert_eq!(hash(DIAMOND, other), plain);
     let mut other = inputs();
     other.github["sha"] = "4567".into();
     assert_ne!(hash(DIAMOND, other), plain);
