@@ -275,7 +275,8 @@ impl World {
 
     /// The payload's inputs, then those of the command line.
     fn inputs(&self, args: &LoadArgs) -> Vec<(String, String)> {
-        let carried = self.payload.as_ref().and_then(|payload| payload["inputs"].as_object());
+        let payload = self.payload.as_ref().filter(|_| self.event_name == "workflow_dispatch");
+        let carried = payload.and_then(|payload| payload["inputs"].as_object());
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let carried = carried.into_iter().flatten().filter(|(_, value)| !value.is_null());
         let mut inputs: Vec<_> = carried.map(|(name, value)| (name.clone(), text(value))).collect();

@@ -1,6 +1,6 @@
 //! Makes the dry run from a plan. Pure: whether Docker answers, or an image is there, is not asked.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::expr::Value;
@@ -21,6 +21,12 @@ use super::view::{
 /// GitHub's limit for a job.
 const DEFAULT_TIMEOUT: &str = "360";
 
+/// Texts of one view together have about this many bytes: the legs of a matrix repeat what a stage says.
+const MAX_TEXT: usize = 64 << 20;
+
+/// Beyond [`MAX_TEXT`] no text is longer.
+const CUT: usize = 100;
+
 /// The dry run of `plan`. Linear in stages, jobs and needs.
 pub fn view(plan: &Plan) -> PlanView {
     let mut known = Known::new(&plan.inputs);
@@ -30,6 +36,7 @@ pub fn view(plan: &Plan) -> PlanView {
         env.push(known.add_variable(name, Shown::plain(value)));
     }
     known.publish_env();
+    let mut left = MAX_TEXT;
     let mut skipped: HashMap<StageIndex, bool> = HashMap::new();
     let mut stages = Vec::new();
     let mut not_selected = Vec::new();
@@ -41,7 +48,7 @@ pub fn view(plan: &Plan) -> PlanView {
         }
         // All ancestors count, not only direct needs; the order has seen to them already.
         let before = stage.needs.iter().find(|need| skipped.get(need).is_some_and(|skipped| *skipped)).copied();
-        let one = one_stage(plan, *at, &known, &env, before);
+        let one = one_stage(plan, *at, &known, &env, before, &mut left);
         skipped.insert(*at, matches!(one.when, When::Skipped { .. }) || before.is_some());
         stages.push(one);
     }
@@ -59,12 +66,19 @@ pub fn view(plan: &Plan) -> PlanView {
     }
 }
 
-fn one_stage(plan: &Plan, at: StageIndex, known: &Known, env: &[Variable], before: Option<StageIndex>) -> StageView {
+fn one_stage(
+    plan: &Plan,
+    at: StageIndex,
+    known: &Known,
+    env: &[Variable],
+    before: Option<StageIndex>,
+    left: &mut usize,
+) -> StageView {
     let stage = plan.stage(at);
     let job = &stage.job;
     let mut waits = BTreeSet::new();
     let when = stage_when(plan, at, known, before);
-    let mut maker = Maker { plan, stage, waits: &mut waits };
+    let mut maker = Maker { plan, stage, waits: &mut waits, left };
     let (jobs, each_job, matrix_waits_for) = match &stage.legs {
         Legs::Fixed(legs) => {
             let one = |(index, leg): (usize, &Leg)| maker.job(leg, Some((index, legs.len())), known, env);
@@ -160,6 +174,8 @@ struct Maker<'a> {
     plan: &'a Plan,
     stage: &'a StagePlan,
     waits: &'a mut BTreeSet<String>,
+    /// Bytes of text that may still be shown.
+    left: &'a mut usize,
 }
 
 impl Maker<'_> {
@@ -175,11 +191,13 @@ impl Maker<'_> {
             }
         }
         let place = self.place(job, &known);
-        let mut all = env.to_vec();
-        for variable in known.add_env(&job.env) {
-            all.retain(|earlier| earlier.name != variable.name);
-            all.push(variable);
-        }
+        let size: usize = env.iter().map(|variable| variable.name.len() + variable.value.text.len()).sum();
+        let mut all = if self.spend(size) { env.to_vec() } else { Vec::new() };
+        let own = known.add_env(&job.env);
+        let names: HashSet<&str> = own.iter().map(|variable| variable.name.as_str()).collect();
+        all.retain(|earlier| !names.contains(earlier.name.as_str()));
+        let own = self.variables(own);
+        all.extend(own);
         all.iter().for_each(|variable| self.see(&variable.value));
         let container = place.runner.as_deref() == Some("docker");
         JobView {
@@ -210,7 +228,10 @@ impl Maker<'_> {
             outputs: job
                 .outputs
                 .iter()
-                .map(|(name, value)| Variable { name: name.value.clone(), value: known.text(&value.template) })
+                .map(|(name, value)| Variable {
+                    name: name.value.clone(),
+                    value: self.shorten(known.text(&value.template)),
+                })
                 .collect(),
             place,
         }
@@ -249,7 +270,7 @@ impl Maker<'_> {
 
     fn container(&mut self, id: &str, container: &Container, known: &Known) -> ContainerView {
         let env = known.clone().add_env(&container.env);
-        env.iter().for_each(|variable| self.see(&variable.value));
+        let env = self.variables(env);
         ContainerView {
             id: id.to_owned(),
             image: self.text(&container.image, known),
@@ -264,7 +285,7 @@ impl Maker<'_> {
     fn step(&mut self, at: usize, step: &Step, known: &Known, container: bool) -> StepView {
         let mut known = known.clone();
         let env = known.add_env(&step.env);
-        env.iter().for_each(|variable| self.see(&variable.value));
+        let env = self.variables(env);
         let when = match &step.condition {
             None => When::Runs,
             condition => known.when(condition.as_ref(), &StatusView::Job("success"), &StatusView::Job("failure")),
@@ -333,9 +354,31 @@ impl Maker<'_> {
         list.iter().map(|text| self.text(text, known)).collect()
     }
 
+    fn variables(&mut self, list: Vec<Variable>) -> Vec<Variable> {
+        list.into_iter().map(|variable| Variable { value: self.seen(variable.value), ..variable }).collect()
+    }
+
     fn seen(&mut self, shown: Shown) -> Shown {
         self.see(&shown);
+        self.shorten(shown)
+    }
+
+    fn shorten(&mut self, mut shown: Shown) -> Shown {
+        if !self.spend(shown.text.len()) && shown.text.len() > CUT {
+            let end = (0..=CUT).rev().find(|at| shown.text.is_char_boundary(*at)).unwrap_or_default();
+            shown.text.truncate(end);
+            shown.text.push_str("...");
+        }
         shown
+    }
+
+    /// Whether there is room for `size` bytes.
+    fn spend(&mut self, size: usize) -> bool {
+        let fits = size <= *self.left;
+        if fits {
+            *self.left -= size;
+        }
+        fits
     }
 
     fn see(&mut self, shown: &Shown) {

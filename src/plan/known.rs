@@ -2,6 +2,7 @@
 //! and is named.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use crate::expr::{EvalError, Expr, Object, Part, Scope, StatusFunction, Template, Value};
 use crate::model::{Condition, EnvMap};
@@ -25,10 +26,11 @@ const RUNNER: &[&str] = &["os", "environment"];
 #[derive(Debug, Clone)]
 pub struct Known {
     contexts: Vec<(&'static str, Value)>,
-    env: Object,
+    /// Shared until a step adds to it: most add nothing.
+    env: Arc<Object>,
     /// Variables whose value waits for the run.
-    env_waits: HashSet<String>,
-    given: HashSet<String>,
+    env_waits: Arc<HashSet<String>>,
+    given: Arc<HashSet<String>>,
 }
 
 /// A scope of what is known; `status` is an assumption.
@@ -61,9 +63,9 @@ impl Known {
                 ("secrets", Value::object(stars)),
                 ("runner", Value::object(runner)),
             ],
-            env: Object::case_sensitive(),
-            env_waits: HashSet::new(),
-            given: inputs.secret_names.iter().map(|name| name.to_ascii_uppercase()).collect(),
+            env: Arc::new(Object::case_sensitive()),
+            env_waits: Arc::default(),
+            given: Arc::new(inputs.secret_names.iter().map(|name| name.to_ascii_uppercase()).collect()),
         }
     }
 
@@ -92,16 +94,18 @@ impl Known {
     /// Lets expressions see the variables that were added.
     pub fn publish_env(&mut self) {
         self.contexts.retain(|(name, _)| *name != "env");
-        self.contexts.push(("env", Value::object(self.env.clone())));
+        self.contexts.push(("env", Value::Object(self.env.clone())));
     }
 
     /// With one variable more, which expressions see after [`Known::publish_env`].
     pub fn add_variable(&mut self, name: &str, value: Shown) -> Variable {
         if value.waits_for.is_empty() {
-            self.env_waits.remove(name);
-            self.env.insert(name, value.text.as_str());
+            if self.env_waits.contains(name) {
+                Arc::make_mut(&mut self.env_waits).remove(name);
+            }
+            Arc::make_mut(&mut self.env).insert(name, value.text.as_str());
         } else {
-            self.env_waits.insert(name.to_owned());
+            Arc::make_mut(&mut self.env_waits).insert(name.to_owned());
         }
         Variable { name: name.to_owned(), value }
     }

@@ -45,22 +45,39 @@ pub type See<'s, 'a> = &'s mut dyn FnMut(At, &'static str, Piece<'a>);
 pub fn expressions<'a>(piece: Piece<'a>, source: &Source, mut see: impl FnMut(&'a Expr, Span)) {
     match piece {
         Piece::Text(text) if text.template.as_literal().is_none() => {
-            for expr in text.template.expressions() {
-                see(expr, place(expr, text.span, source));
-            }
+            let mut finder = Finder::new(text.span, source);
+            text.template.expressions().into_iter().for_each(|expr| see(expr, finder.find(expr)));
         }
-        Piece::Condition(condition) => see(&condition.expr, place(&condition.expr, condition.span, source)),
+        Piece::Condition(condition) => {
+            see(&condition.expr, Finder::new(condition.span, source).find(&condition.expr));
+        }
         _ => {}
     }
 }
 
-/// Where `expr` stands within `span`; the span's first line when its words are folded or escaped there.
-fn place(expr: &Expr, span: Span, source: &Source) -> Span {
-    let text = source.text.get(span.start as usize..span.end as usize).unwrap_or_default();
-    let start = span.start as usize;
-    match text.find(expr.source.trim()) {
-        Some(at) => Span::new(start + at, start + at + expr.source.trim().len()),
-        None => Span::new(start, start + text.find('\n').unwrap_or(text.len())),
+/// Finds expressions in the order in which they stand, so that all of a text's are found in one pass.
+struct Finder<'a> {
+    text: &'a str,
+    start: usize,
+    /// Where to look on; `None` once one was not found: its words are folded or escaped in the file.
+    at: Option<usize>,
+}
+
+impl<'a> Finder<'a> {
+    fn new(span: Span, source: &'a Source) -> Self {
+        let text = source.text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        Self { text, start: span.start as usize, at: Some(0) }
+    }
+
+    /// The expression's place, else the text's first line.
+    fn find(&mut self, expr: &Expr) -> Span {
+        let words = expr.source.trim();
+        let found = self.at.and_then(|at| self.text[at..].find(words).map(|found| at + found));
+        self.at = found.map(|found| found + words.len());
+        match found {
+            Some(found) => Span::new(self.start + found, self.start + found + words.len()),
+            None => Span::new(self.start, self.start + self.text.find('\n').unwrap_or(self.text.len())),
+        }
     }
 }
 
