@@ -85,10 +85,6 @@ fn micros(times: &mut [Duration], percent: usize) -> f64 {
     times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e6
 }
 
-fn measure<T>(times: &mut Vec<Duration>, start: std::time::Instant, _: T) {
-    times.push(start.elapsed());
-}
-
 async fn one_by_one(runner: &HostRunner, folder: &Path, run: &RunId, argv: &[&str]) {
     let spec = spec(folder, run, argv[0]);
     let sandbox = runner.open(&spec, Arc::new(Quiet)).await.expect("the sandbox opens");
@@ -96,9 +92,11 @@ async fn one_by_one(runner: &HostRunner, folder: &Path, run: &RunId, argv: &[&st
     for step in 0..REPETITIONS {
         let command = command(&spec, &*sandbox, step, argv, false);
         let start = instant();
-        measure(&mut steps, start, run_step(&*sandbox, command).await);
+        run_step(&*sandbox, command).await;
+        steps.push(start.elapsed());
         let start = instant();
-        measure(&mut floor, start, spawn_and_wait(argv));
+        spawn_and_wait(argv);
+        floor.push(start.elapsed());
     }
     runner.close(&spec).await.expect("the sandbox closes");
     let (p50, p99) = (micros(&mut steps, 50), micros(&mut steps, 99));

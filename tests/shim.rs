@@ -197,6 +197,49 @@ fn a_step_is_started_once() {
     assert_eq!(shim.engine().attach("a/1/1", 0), Answer::Unknown { key: "a/1/1".to_owned() });
 }
 
+/// Steps beside others are started by threads; requests that come meanwhile must find them.
+#[test]
+fn steps_that_start_side_by_side_are_kept_apart() {
+    const STEPS: usize = 200;
+    let shim = Shim::new();
+    let mut engine = shim.engine();
+    let key = |step: usize| format!("job{}/1/{step}", step % 7);
+    for step_number in 0..STEPS {
+        let script = if step_number % 10 == 9 {
+            "exec sleep 1000".to_owned()
+        } else {
+            format!("echo {step_number}; exit {}", step_number % 50)
+        };
+        engine.say(&Request::Start(step(&key(step_number), &script)));
+        // At once, and again: it is started once, and the signal reaches it.
+        engine.say(&Request::Start(step(&key(step_number), &script)));
+        if step_number % 10 == 9 {
+            engine.say(&Request::Signal { key: key(step_number), signal: StepSignal::Kill });
+        }
+    }
+    let mut exits = std::collections::BTreeMap::new();
+    let mut texts = std::collections::BTreeMap::new();
+    while exits.len() < STEPS {
+        match engine.hear().expect("an answer") {
+            Answer::Started { .. } => {}
+            Answer::Output { key, offset: 0, bytes } => drop(texts.insert(key, String::from_utf8(bytes).unwrap())),
+            Answer::Exited { key, exit, .. } => drop(exits.insert(key, exit)),
+            other => panic!("{other:?}"),
+        }
+    }
+    for step_number in 0..STEPS {
+        let key = key(step_number);
+        if step_number % 10 == 9 {
+            assert_eq!(exits[&key], StepEnd::Signal(9));
+        } else {
+            assert_eq!(exits[&key], StepEnd::Code(i32::try_from(step_number % 50).unwrap()));
+            assert_eq!(texts[&key], format!("{step_number}\n"));
+        }
+    }
+    (0..7).for_each(|job| engine.end(&format!("job{job}/1")));
+    assert_eq!(fs::read_dir(shim.folder()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_key_that_an_earlier_shim_used_is_lost() {
     let shim = Shim::new();

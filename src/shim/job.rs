@@ -2,20 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::launch::Launcher;
-use super::protocol::{Answer, OLDEST_VERSION, Refusal, Request, Start, StepSignal, VERSION, folder_of, job_of};
-use super::serve::Server;
-use super::spool::Spool;
-use super::step::{Phase, Reader, Step};
+use super::protocol::{Answer, OLDEST_VERSION, Request, StepSignal, VERSION, folder_of};
+use super::serve::{Server, close_pipe};
+use super::step::{Phase, Step};
 use super::sys;
 use super::tree::{self, Known, Process};
 
-/// Unacknowledged output that is kept before a step has to wait.
-const SPOOL_BYTES: u64 = 64 << 20;
 /// How long killed processes may take to be gone (one that is stuck in the kernel may take for ever).
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
 /// Looks at the process table until nothing new is found: a tree that is stopped from the top cannot grow for ever.
@@ -98,63 +92,6 @@ impl Server {
         }
     }
 
-    fn start(&mut self, peer: u64, start: Start) {
-        let contents = self.peers.get_mut(&peer).map(|p| p.take_puts(&start.key)).unwrap_or_default();
-        if let Some(number) = self.keys.get(&start.key).copied() {
-            return self.open_stream(peer, number, 0);
-        }
-        let key = start.key.clone();
-        let (Some(name), Some(job)) = (folder_of(&key), job_of(&key)) else {
-            let detail = format!("\"{key}\" is no key of a step");
-            return self.say(peer, &Answer::Refused { key, reason: Refusal::Invalid, detail });
-        };
-        let folder = self.options.folder.join(name);
-        let launched = match Launcher::claim(&folder) {
-            Ok(()) => self.launcher.launch(&start, &folder, contents),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return self.say(peer, &Answer::Lost { key }),
-            Err(e) => Err((Refusal::System, format!("failed to make the step's folder {}: {e}", folder.display()))),
-        };
-        let number = self.number(true);
-        let (pid, pipe, phase) = match launched {
-            Ok((pid, pipe)) => (pid, Some(pipe), Phase::Running),
-            Err((reason, detail)) => (0, None, Phase::Refused(reason, detail)),
-        };
-        if pid > 0 {
-            self.running.insert(pid, number);
-        }
-        let step = Step {
-            job: job.to_owned(),
-            spool: Spool::new(folder.join(".output")),
-            spool_bytes: if start.spool_bytes == 0 { SPOOL_BYTES } else { start.spool_bytes },
-            collect: start.collect,
-            reader: None,
-            watched: false,
-            folder,
-            pid,
-            phase,
-            pipe,
-            key: key.clone(),
-        };
-        self.steps.insert(number, step);
-        self.keys.insert(key, number);
-        self.watch(number);
-        self.open_stream(peer, number, 0);
-    }
-
-    fn open_stream(&mut self, peer: u64, number: u64, offset: u64) {
-        let Some(step) = self.steps.get_mut(&number) else { return };
-        let key = step.key.clone();
-        let answer = match &step.phase {
-            Phase::Refused(reason, detail) => Answer::Refused { key, reason: *reason, detail: detail.clone() },
-            Phase::Running | Phase::Over(_) => {
-                step.reader = Some(Reader::new(peer, offset.max(step.spool.acked())));
-                Answer::Started { key }
-            }
-        };
-        self.say(peer, &answer);
-        self.pump(number);
-    }
-
     fn was_claimed(&self, key: &str) -> bool {
         folder_of(key).is_some_and(|name| self.options.folder.join(name).exists())
     }
@@ -170,8 +107,11 @@ impl Server {
         known
     }
 
-    fn signal(&mut self, key: &str, signal: StepSignal) {
+    pub(super) fn signal(&mut self, key: &str, signal: StepSignal) {
         let Some(number) = self.keys.get(key).copied() else { return };
+        if self.keep_signal(number, signal) {
+            return;
+        }
         let number_is = |owner: Option<u64>| owner == Some(number);
         match signal {
             StepSignal::Kill => drop(kill_all(&self.known(), number_is)),
@@ -193,6 +133,7 @@ impl Server {
     }
 
     fn end(&mut self, peer: u64, job: String) {
+        self.take_launched(Duration::ZERO);
         self.reap();
         if self.surely_nothing_left(&job) {
             return self.forget(peer, job, 0);
@@ -201,13 +142,11 @@ impl Server {
         self.advance_endings();
     }
 
-    /// The cheap answer: this process's children are other jobs' steps only.
+    /// The cheap answer: no process of the job's steps runs, and this thread's children, among which the kernel puts
+    /// orphans, are steps of other jobs only. (Other threads' children are steps that they have started.)
     fn surely_nothing_left(&self, job: &str) -> bool {
-        let other = |pid: &i32| {
-            let step = self.running.get(pid).and_then(|number| self.steps.get(number));
-            step.is_some_and(|step| step.job != job)
-        };
-        tree::children().is_some_and(|children| children.iter().all(other))
+        let alive = self.steps.values().any(|step| step.is_alive() && step.job == job);
+        !alive && tree::children().is_some_and(|children| children.iter().all(|pid| self.running.contains_key(pid)))
     }
 
     /// Kills on until each ending job has no process left.
@@ -228,17 +167,21 @@ impl Server {
     fn kill_job(&self, job: &str) -> usize {
         let only = self.steps.values().all(|step| step.job == job);
         let job_of = |number: u64| self.steps.get(&number).map(|step| step.job.as_str());
-        kill_all(&self.known(), |owner| match owner {
+        let launching = |step: &&Step| step.job == job && matches!(step.phase, Phase::Launching { .. });
+        let coming = self.steps.values().filter(launching).count();
+        let killed = kill_all(&self.known(), |owner| match owner {
             Some(number) => job_of(number) == Some(job),
-            None => only,
-        })
+            None => only && coming == 0,
+        });
+        killed + coming
     }
 
     fn forget(&mut self, peer: u64, job: String, left: u32) {
         let numbers: Vec<u64> = self.steps.iter().filter(|(_, s)| s.job == job).map(|(n, _)| *n).collect();
         for number in numbers {
             self.pump(number);
-            if let Some(step) = self.steps.remove(&number) {
+            if let Some(mut step) = self.steps.remove(&number) {
+                close_pipe(&self.epoll, &mut step);
                 self.keys.remove(&step.key);
                 self.running.remove(&step.pid);
                 // What cannot be removed goes with the run's folder.
@@ -251,9 +194,10 @@ impl Server {
     /// Kills everything, says goodbye to who asked for it, and removes what the shim has made.
     pub(super) fn leave(&mut self) {
         let deadline = Instant::now() + KILL_DEADLINE;
-        while kill_all(&self.known(), |_| true) > 0 && Instant::now() < deadline {
+        self.launches.clear();
+        while (kill_all(&self.known(), |_| true) > 0 || !self.pool.is_idle()) && Instant::now() < deadline {
+            self.take_launched(Duration::from_millis(1));
             self.reap();
-            sleep(Duration::from_millis(1));
         }
         self.reap();
         drop(fs::remove_file(&self.options.socket));

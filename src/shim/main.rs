@@ -15,10 +15,12 @@ mod job;
 mod launch;
 mod memory;
 mod peer;
+mod pool;
 #[expect(dead_code, reason = "the engine's half is used by the library")]
 mod protocol;
 mod serve;
 mod spool;
+mod start;
 mod step;
 mod sys;
 mod tree;

@@ -1,6 +1,6 @@
 //! The shim's one loop: connections, pipes, ended children, time.
 //!
-//! Single-threaded; nothing in it waits but the wait for events. What it keeps for each step is bounded by the spool's
+//! One thread has all the state; nothing in it waits but the wait for events. Others only start processes. What it keeps for each step is bounded by the spool's
 //! limit, for each connection by a frame and [`super::peer::OUT_HIGH`].
 
 use std::collections::{HashMap, HashSet};
@@ -14,14 +14,16 @@ use super::job::Ending;
 use super::launch::Launcher;
 use super::memory::MemoryKills;
 use super::peer::Peer;
+use super::pool::{Launch, Pool};
 use super::protocol::{OUTPUT_CHUNK, StepEnd};
 use super::step::{Pipe, Step};
 use super::sys::{self, EPOLLIN, EPOLLOUT, Ended, Epoll};
 
 const SIGNALS: u64 = 0;
 const LISTENER: u64 = 1;
+const LAUNCHED: u64 = 2;
 /// Numbers from here on are connections and steps, told apart by the last bit.
-const FIRST_NUMBER: u64 = 2;
+const FIRST_NUMBER: u64 = 4;
 /// More connections than engines ever make.
 const MAX_PEERS: usize = 64;
 /// How long a connection may take to say the token.
@@ -47,7 +49,11 @@ pub struct Options {
 pub struct Server {
     pub(super) options: Options,
     pub(super) epoll: Epoll,
-    pub(super) launcher: Launcher,
+    pub(super) pool: Pool,
+    /// Starts that were asked for in this round.
+    pub(super) launches: Vec<Launch>,
+    /// Children that have ended before the thread that started them could tell.
+    pub(super) early: HashMap<i32, Ended>,
     pub(super) peers: HashMap<u64, Peer>,
     pub(super) steps: HashMap<u64, Step>,
     pub(super) keys: HashMap<String, u64>,
@@ -75,9 +81,13 @@ impl Server {
         let epoll = Epoll::new()?;
         epoll.add(signals.as_raw_fd(), EPOLLIN, SIGNALS)?;
         epoll.add(listener.as_raw_fd(), EPOLLIN, LISTENER)?;
+        let pool = Pool::new(Launcher::new()?)?;
+        epoll.add(pool.bell(), EPOLLIN, LAUNCHED)?;
         Ok(Self {
             memory: MemoryKills::new(options.init),
-            launcher: Launcher::new()?,
+            pool,
+            launches: Vec::new(),
+            early: HashMap::new(),
             options,
             epoll,
             peers: HashMap::new(),
@@ -106,10 +116,12 @@ impl Server {
                 match number {
                     SIGNALS => signalled = true,
                     LISTENER => self.accept(),
+                    LAUNCHED => self.take_launched(Duration::ZERO),
                     peer if peer % 2 == 0 => self.on_peer(peer, events),
                     step => self.on_pipe(step),
                 }
             }
+            self.launch_all();
             if signalled {
                 self.on_signals();
             }
@@ -212,8 +224,7 @@ impl Server {
         let peer = peer_number.and_then(|p| self.peers.get_mut(&p));
         let state = step.read_pipe(&mut self.buffer, peer);
         if state == Pipe::Closed {
-            step.watched = false;
-            step.pipe = None;
+            close_pipe(&self.epoll, step);
         }
         self.watch(number);
         self.pump(number);
@@ -261,25 +272,36 @@ impl Server {
     /// Learns of all ended children: steps, and orphans that only have to be reaped.
     pub(super) fn reap(&mut self) {
         while let Some((pid, ended)) = sys::reap() {
-            let Some(number) = self.running.remove(&pid) else { continue };
-            let Some(step) = self.steps.get_mut(&number) else { continue };
-            let end = match ended {
-                Ended::Signal(sys::SIGKILL) | Ended::Code(137) if self.memory.happened() => StepEnd::OutOfMemory,
-                Ended::Signal(signal) => StepEnd::Signal(signal),
-                Ended::Code(code) => StepEnd::Code(code),
-            };
-            let peer_number = step.reader.as_ref().map(|r| r.peer);
-            let peer = peer_number.and_then(|p| self.peers.get_mut(&p));
-            step.end(end, &mut self.buffer, peer);
-            // Most steps leave nobody behind who holds the pipe; then this closes it.
-            if step.read_pipe(&mut self.buffer, None) == Pipe::Closed {
-                step.watched = false;
-                step.pipe = None;
+            if self.running.contains_key(&pid) {
+                self.ended(pid, ended);
+            } else if !self.pool.is_idle() {
+                self.early.insert(pid, ended);
             }
-            step.spool.close_if_done();
-            self.watch(number);
-            self.pump(number);
         }
+        if self.pool.is_idle() {
+            self.early.clear();
+        }
+    }
+
+    /// A step's process has ended.
+    pub(super) fn ended(&mut self, pid: i32, ended: Ended) {
+        let Some(number) = self.running.remove(&pid) else { return };
+        let Some(step) = self.steps.get_mut(&number) else { return };
+        let end = match ended {
+            Ended::Signal(sys::SIGKILL) | Ended::Code(137) if self.memory.happened() => StepEnd::OutOfMemory,
+            Ended::Signal(signal) => StepEnd::Signal(signal),
+            Ended::Code(code) => StepEnd::Code(code),
+        };
+        let peer_number = step.reader.as_ref().map(|r| r.peer);
+        let peer = peer_number.and_then(|p| self.peers.get_mut(&p));
+        step.end(end, &mut self.buffer, peer);
+        // Most steps leave nobody behind who holds the pipe; then this closes it.
+        if step.read_pipe(&mut self.buffer, None) == Pipe::Closed {
+            close_pipe(&self.epoll, step);
+        }
+        step.spool.close_if_done();
+        self.watch(number);
+        self.pump(number);
     }
 
     fn on_time(&mut self) {
@@ -318,5 +340,15 @@ impl Server {
                 held.into_iter().for_each(|step| self.pump(step));
             }
         }
+    }
+}
+
+/// Ends the watch before the pipe is closed: a process that another thread is just starting holds a copy of it for a moment,
+/// and a closed pipe that is still watched would wake the loop all that time.
+pub(super) fn close_pipe(epoll: &Epoll, step: &mut Step) {
+    if let Some(pipe) = step.pipe.take()
+        && std::mem::take(&mut step.watched)
+    {
+        drop(epoll.remove(pipe.as_raw_fd()));
     }
 }

@@ -7,13 +7,18 @@ use std::path::PathBuf;
 
 use super::peer::Peer;
 use super::protocol::{
-    Answer, FILE_CHUNK, MAX_COLLECTED, OUTPUT_CHUNK, Refusal, STREAM_WINDOW, StepEnd, encode_output, plain_name,
+    Answer, FILE_CHUNK, MAX_COLLECTED, OUTPUT_CHUNK, Refusal, STREAM_WINDOW, StepEnd, StepSignal, encode_output,
+    plain_name,
 };
 use super::spool::Spool;
 use super::sys;
 
 /// Where a step stands.
 pub enum Phase {
+    /// Its process is being made; who has asked, and signals that it will get.
+    Launching { askers: Vec<u64>, signals: Vec<StepSignal> },
+    /// An earlier shim has started it.
+    Claimed,
     /// Its process could not be made.
     Refused(Refusal, String),
     /// Its process runs.
@@ -75,6 +80,21 @@ pub enum Pipe {
 impl Step {
     pub fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running)
+    }
+
+    /// Whether a process of it runs, or is about to.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Launching { .. })
+    }
+
+    /// The answer to who asks for its stream.
+    pub fn opened(&self) -> Answer {
+        let key = self.key.clone();
+        match &self.phase {
+            Phase::Refused(reason, detail) => Answer::Refused { key, reason: *reason, detail: detail.clone() },
+            Phase::Claimed => Answer::Lost { key },
+            Phase::Launching { .. } | Phase::Running | Phase::Over(_) => Answer::Started { key },
+        }
     }
 
     /// Whether more output may be taken in. After the end it is thrown away, so that is always possible.

@@ -1,7 +1,7 @@
 //! Jobs on this machine.
 //!
 //! One detached shim serves all jobs of a run. It is started when the first job opens and costs a few milliseconds; after
-//! that a job costs two folders and a step one process. Steps get the user's environment without Slipway's own secrets, the
+//! that a job costs a folder and a step a process. Steps get the user's environment without Slipway's own secrets, the
 //! user's home, and a folder for their files that lies in memory where the machine has one (`/dev/shm`).
 //!
 //! Services need a container engine: without a [`ServiceHost`] a spec that has some is refused. Images are not looked at.
@@ -121,7 +121,7 @@ impl HostRunner {
         let home = self.options.env.iter().rev().find(|(name, _)| name == "HOME");
         let paths = SandboxPaths {
             workspace: text(&spec.workspace),
-            temp: text(&spec.folder.join("temp")),
+            temp: text(&spec.folder),
             home: None,
             tool_cache: text(&spec.tool_cache),
             home_on_engine: home.map(|(_, path)| PathBuf::from(path)),
@@ -160,8 +160,8 @@ impl Runner for HostRunner {
             )));
         }
         let shim = self.shim(spec).await?;
-        make_folders(spec).map_err(|e| RunnerError::Other {
-            what: format!("failed to make the folders of \"{}\"", spec.name),
+        make_folder(spec).map_err(|e| RunnerError::Other {
+            what: format!("failed to make the folder of \"{}\"", spec.name),
             source: e.into(),
         })?;
         let facts = match &self.options.services {
@@ -194,7 +194,7 @@ impl Runner for HostRunner {
             Some(services) if !spec.services.is_empty() => services.stop_services(spec).await,
             _ => Ok(()),
         };
-        let removed = remove_folders(&spec.folder).await.map_err(|source| RunnerError::Other {
+        let removed = remove_folder(&spec.folder).await.map_err(|source| RunnerError::Other {
             what: format!("failed to remove the folder of \"{}\"", spec.name),
             source: source.into(),
         });
@@ -217,24 +217,19 @@ impl Runner for HostRunner {
     }
 }
 
-fn make_folders(spec: &SandboxSpec) -> io::Result<()> {
+/// The attempt's folder holds nothing but what its steps put there: it is their folder for temporary files.
+fn make_folder(spec: &SandboxSpec) -> io::Result<()> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
-    let made = |result: io::Result<()>| match result {
+    match private.create(&spec.folder) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => private.recursive(true).create(&spec.folder),
         other => other,
-    };
-    match made(private.create(&spec.folder)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => private.recursive(true).create(&spec.folder)?,
-        other => other?,
     }
-    private.recursive(false);
-    made(private.create(spec.folder.join("temp")))
 }
 
-/// Most jobs leave their folders empty; a full tree is removed where it holds nobody up.
-async fn remove_folders(folder: &Path) -> io::Result<()> {
-    drop(std::fs::remove_dir(folder.join("temp")));
+/// Most jobs leave their folder empty; a full tree is removed where it holds nobody up.
+async fn remove_folder(folder: &Path) -> io::Result<()> {
     match std::fs::remove_dir(folder) {
         Ok(()) => return Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
