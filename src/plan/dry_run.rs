@@ -8,7 +8,6 @@ use crate::id::JobId;
 use crate::model::{Container, Data, DataKind, Job, Late, Pipeline, RetryOn, Step, StepAction, Text};
 
 use super::contexts::strategy_of;
-use super::graph;
 use super::ir::{Leg, Legs, Plan, RunnerKind, StageIndex, StagePlan};
 use super::known::{Known, one_line};
 use super::placement::place;
@@ -129,14 +128,10 @@ fn stage_when(plan: &Plan, at: StageIndex, known: &Known, before: Option<StageIn
     if condition.is_none() {
         return When::Runs;
     }
-    // Names matter only for `success('build')`.
-    let named = asks_status && condition.is_some_and(|condition| condition.expr.source.contains('\''));
+    // Names matter only for `success('build')`: whatever is quoted may be one.
+    let source = condition.filter(|_| asks_status).map_or("", |condition| &condition.expr.source);
     let results = |result: &str| -> HashMap<String, String> {
-        if !named {
-            return HashMap::new();
-        }
-        let ancestors = graph::ancestors(plan, at).into_iter();
-        ancestors.map(|stage| (plan.stage(stage).id.to_string(), result.to_owned())).collect()
+        source.split('\'').skip(1).step_by(2).map(|name| (name.to_owned(), result.to_owned())).collect()
     };
     let good = StatusView::Ancestors {
         success: before.is_none(),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
-use crate::model::codes;
+use crate::model::{Dialect, codes};
 use crate::plan::ir::{Plan, StagePlan};
 use crate::plan::walk::{self, At};
 use crate::span::Span;
@@ -61,8 +61,8 @@ fn need(plan: &Plan, stage: &StagePlan, id: &str, rest: &[String], span: Span) -
         });
     };
     let outputs = || found.job.outputs.iter().map(|(name, _)| name.value.as_str());
-    // What typed stages and called workflows give is not written here.
-    let open = found.job.typed.is_some() || found.job.reusable.is_some();
+    // What called workflows and stages give is not written here: a stage's outputs need no declaration.
+    let open = found.job.reusable.is_some() || plan.pipeline.dialect == Dialect::Stages;
     match rest {
         [what, output, ..] if what.eq_ignore_ascii_case("outputs") && output != "*" && !open => {
             if outputs().any(|name| name.eq_ignore_ascii_case(output)) {
@@ -107,15 +107,25 @@ fn step(stage: &StagePlan, steps: &HashMap<String, usize>, at: At, id: &str, spa
 
 #[cfg(test)]
 mod tests {
+    use crate::plan::ir::{Placement, PlanInputs, RunnerChoice};
     use crate::plan::testing::{inputs, messages, plan_with};
+
+    #[test]
+    fn a_stages_outputs_need_no_declaration() {
+        let text = "stages: {a: {run: 'true'}, b: {needs: a, run: 'echo ${{ needs.a.outputs.x }}'}}";
+        let (_, found) = plan_with(text, inputs()).unwrap();
+        assert_eq!(messages(&found), Vec::<String>::new());
+    }
 
     #[test]
     fn what_will_be_empty_is_said() {
         let text = "
-stages:
-  build: {run: 'true', outputs: {version: '1'}}
-  other: {run: 'true'}
+on: push
+jobs:
+  build: {runs-on: host, outputs: {version: '1'}, steps: [{run: 'true'}]}
+  other: {runs-on: host, steps: [{run: 'true'}]}
   test:
+    runs-on: host
     needs: build
     env: {A: '${{ needs.biuld.result }}', B: '${{ needs.other.result }}', C: '${{ needs.build.outputs.versoin }}'}
     steps:
@@ -123,7 +133,8 @@ stages:
       - {id: two, run: 'echo ${{ steps.one.outputs.x }} ${{ steps.on.outcome }} ${{ needs.build.outputs.VERSION }}'}
     outputs: {o: '${{ steps.TWO.outputs.x }}'}
 ";
-        let (_, found) = plan_with(text, inputs()).unwrap();
+        let placement = Placement { runner: RunnerChoice::Host, ..Placement::default() };
+        let (_, found) = plan_with(text, PlanInputs { placement, ..inputs() }).unwrap();
         let said = messages(&found);
         let helps: Vec<&str> = found.list.iter().map(|d| d.help.as_deref().unwrap_or_default()).collect();
         assert_eq!(
