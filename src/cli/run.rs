@@ -71,10 +71,12 @@ pub fn run(args: &Args) -> Exit {
             }
         };
         if !args.show.json && !args.show.quiet {
-            notes.iter().for_each(|note| eprintln!("note: {note}"));
+            notes.said.iter().for_each(|note| eprintln!("note: {note}"));
         }
         sweep(&store, RESUME_WINDOW);
-        runners.sweep(&store).await;
+        if notes.in_docker {
+            runners.sweep(&store).await;
+        }
         let several = loaded.len() > 1;
         let runs = loaded.into_iter().map(|one| run_one(&store, &runners, one, &args.show, several));
         join_all(runs).await.into_iter().fold(Exit::Success, Exit::worst)
@@ -149,7 +151,7 @@ async fn run_one(
 }
 
 /// Whether every runner that the plans need is there, before anything starts; gives what is worth saying about where jobs run.
-async fn check_runners(loaded: &[Loaded], runners: &LocalRunners) -> Result<Vec<String>, (String, Exit)> {
+async fn check_runners(loaded: &[Loaded], runners: &LocalRunners) -> Result<Notes, (String, Exit)> {
     let mut notes = BTreeSet::new();
     let mut first_in_docker = None;
     for one in loaded {
@@ -161,7 +163,7 @@ async fn check_runners(loaded: &[Loaded], runners: &LocalRunners) -> Result<Vec<
             }
         }
     }
-    if let Some(stage) = first_in_docker
+    if let Some(stage) = &first_in_docker
         && let Err(error) = runners.docker_answers().await
     {
         let message = format!(
@@ -170,7 +172,14 @@ async fn check_runners(loaded: &[Loaded], runners: &LocalRunners) -> Result<Vec<
         );
         return Err((message, Exit::NoRunner));
     }
-    Ok(notes.into_iter().collect())
+    Ok(Notes { said: notes.into_iter().collect(), in_docker: first_in_docker.is_some() })
+}
+
+/// What is known of where jobs will run.
+struct Notes {
+    said: Vec<String>,
+    /// Some stage needs a container.
+    in_docker: bool,
 }
 
 /// Where the stages that are known would run: id, runner, why.

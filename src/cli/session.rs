@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
+use crate::client::docker::Engine;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::ports::{Places, Ports, Runners, Settings};
 use crate::engine::run::{Reused, RunError, RunRequest, execute};
@@ -19,6 +20,7 @@ use crate::report::make::{ReportKind, ReportOptions, make};
 use crate::report::plain::Loudness;
 use crate::report::style::wants_color_here;
 use crate::runner::contract::{Runner, RunnerError};
+use crate::runner::docker::{DockerOptions, DockerRunner, DockerServices};
 use crate::runner::host::{HostOptions, HostRunner};
 use crate::secret::Secret;
 use crate::store::artifacts::FileArtifacts;
@@ -88,22 +90,31 @@ pub struct Start {
 pub struct LocalRunners {
     state: StateFolder,
     host: Mutex<Option<Arc<dyn Runner>>>,
+    engine: Arc<Engine>,
+    docker: Arc<DockerRunner>,
 }
 
 impl LocalRunners {
     /// With their files in `state`.
     pub fn new(state: &StateFolder) -> Self {
-        Self { state: state.clone(), host: Mutex::new(None) }
+        let engine = Arc::new(Engine::from_environment());
+        let options = DockerOptions { shim_folder: state.shim() };
+        let docker = Arc::new(DockerRunner::new(Arc::clone(&engine), options));
+        Self { state: state.clone(), host: Mutex::new(None), engine, docker }
     }
 
     /// Whether a container engine answers; the error says what was tried.
     pub async fn docker_answers(&self) -> Result<(), RunnerError> {
-        self.get(RunnerKind::Docker).map(drop)
+        self.docker.ping().await
     }
 
     /// Removes what runs that are over left in the container engine, when there is one.
     pub async fn sweep(&self, store: &SqliteStore) {
-        let _ = store;
+        let Ok(label) = store.state().label() else { return };
+        // A run that is interrupted may still be taken up; everything that has ended has no use for a container.
+        let is_live = |run: &RunId| store.load(run).is_ok_and(|stored| stored.row.outcome.is_none());
+        // What cannot be removed now is tried again by the next run.
+        let _ = self.docker.sweep(&label, is_live).await;
     }
 }
 
@@ -112,12 +123,17 @@ impl Runners for LocalRunners {
         match kind {
             RunnerKind::Host => {
                 let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-                let make = || Arc::new(HostRunner::new(HostOptions::new(self.state.shim()))) as Arc<dyn Runner>;
+                let make = || {
+                    let mut options = HostOptions::new(self.state.shim());
+                    options.services = Some(Arc::new(DockerServices::new(Arc::clone(&self.engine))));
+                    Arc::new(HostRunner::new(options)) as Arc<dyn Runner>
+                };
                 Ok(Arc::clone(host.get_or_insert_with(make)))
             }
-            RunnerKind::Docker | RunnerKind::Scripted => Err(RunnerError::Unavailable {
-                what: "failed to find a runner for containers".to_owned(),
-                reason: "this build has none".to_owned(),
+            RunnerKind::Docker => Ok(Arc::clone(&self.docker) as Arc<dyn Runner>),
+            RunnerKind::Scripted => Err(RunnerError::Unavailable {
+                what: "there is no scripted runner here".to_owned(),
+                reason: "it exists in tests only".to_owned(),
             }),
         }
     }

@@ -1,1 +1,0 @@
-//! To be written by the room's owner.

@@ -1,0 +1,163 @@
+//! Services of a job: started together, waited for until they are healthy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::models::HealthStatusEnum;
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::client::docker::{Engine, ensure_image};
+use crate::runner::contract::{Progress, RunnerError, SandboxSpec, ServiceSpec};
+use crate::runner::docker::body::{self, labels};
+use crate::runner::docker::containers::{create, create_network, inspect, remove, remove_network, start, tail};
+use crate::runner::host::ServiceHost;
+
+/// Health is looked at so often: a service that is ready is not waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A service that is not healthy by then never will be.
+const HEALTH_LIMIT: Duration = Duration::from_secs(300);
+
+/// The name of a service's container.
+pub fn name_of(spec: &SandboxSpec, id: &str) -> String {
+    format!("{}-{id}", spec.name)
+}
+
+/// Starts all services of `spec` in network `spec.name` and waits until they are healthy. `publish`: the job runs on this
+/// machine and reaches them by ports of the loopback address. Gives the `services` part of the `job` context.
+pub async fn start_all(
+    docker: &Docker,
+    spec: &SandboxSpec,
+    publish: bool,
+    progress: &dyn Progress,
+) -> Result<Value, RunnerError> {
+    let one = |service: &ServiceSpec| {
+        let service = service.clone();
+        async move { start_one(docker, spec, &service, publish, progress).await }
+    };
+    try_join_all(spec.services.iter().map(one)).await?;
+    facts(docker, spec).await.map(Option::unwrap_or_default)
+}
+
+async fn start_one(
+    docker: &Docker,
+    spec: &SandboxSpec,
+    service: &ServiceSpec,
+    publish: bool,
+    progress: &dyn Progress,
+) -> Result<(), RunnerError> {
+    let container = &service.container;
+    let options = body::options(container, spec)?;
+    let asks_health = options.health.is_some();
+    let image = ensure_image(docker, &container.image, container.credentials.as_ref(), progress).await?;
+    let name = name_of(spec, &service.id);
+    create(docker, &name, body::service(spec, &service.id, container, options, &spec.name, publish)).await?;
+    start(docker, &name)
+        .await
+        .map_err(|error| RunnerError::Service { service: service.id.clone(), reason: full(&error) })?;
+    let limit = tokio::time::Instant::now() + HEALTH_LIMIT;
+    let waits_for_health = asks_health || image.has_healthcheck;
+    let mut said = false;
+    loop {
+        let state = inspect(docker, &name).await?.and_then(|found| found.state).unwrap_or_default();
+        let unhealthy = |reason: String| RunnerError::Service { service: service.id.clone(), reason };
+        if state.running != Some(true) {
+            let reason = format!("it ended with code {}\n{}", state.exit_code.unwrap_or(-1), tail(docker, &name).await);
+            return Err(unhealthy(reason));
+        }
+        match state.health.and_then(|health| health.status) {
+            _ if !waits_for_health => return Ok(()),
+            Some(HealthStatusEnum::HEALTHY) => {
+                progress.line(&format!("service \"{}\" is healthy", service.id));
+                return Ok(());
+            }
+            Some(HealthStatusEnum::UNHEALTHY) => {
+                return Err(unhealthy(format!("its check fails\n{}", tail(docker, &name).await)));
+            }
+            _ => {}
+        }
+        if tokio::time::Instant::now() >= limit {
+            return Err(unhealthy(format!(
+                "it was not healthy after {} s\n{}",
+                HEALTH_LIMIT.as_secs(),
+                tail(docker, &name).await
+            )));
+        }
+        if !said {
+            said = true;
+            progress.state(&format!("waiting for service \"{}\"", service.id));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// An error with its cause.
+fn full(error: &RunnerError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// What the `job` context says of the services; `None` when one does not run.
+pub async fn facts(docker: &Docker, spec: &SandboxSpec) -> Result<Option<Value>, RunnerError> {
+    let mut services = BTreeMap::new();
+    for service in &spec.services {
+        let Some(found) = inspect(docker, &name_of(spec, &service.id)).await? else { return Ok(None) };
+        if found.state.as_ref().and_then(|state| state.running) != Some(true) {
+            return Ok(None);
+        }
+        let published = found.network_settings.and_then(|settings| settings.ports).unwrap_or_default();
+        let mut ports = BTreeMap::new();
+        for port in &service.container.ports {
+            let inner = body::container_port(port);
+            let outer = published.get(&inner).cloned().flatten().unwrap_or_default();
+            let outer = outer.into_iter().find_map(|binding| binding.host_port);
+            let plain = inner.trim_end_matches("/tcp").to_owned();
+            ports.insert(plain.clone(), outer.unwrap_or(plain));
+        }
+        services.insert(service.id.clone(), json!({"id": found.id, "network": spec.name, "ports": ports}));
+    }
+    Ok(Some(json!(services)))
+}
+
+/// Removes the services and the network.
+pub async fn stop_all(docker: &Docker, spec: &SandboxSpec) -> Result<(), RunnerError> {
+    let names: Vec<String> = spec.services.iter().map(|service| name_of(spec, &service.id)).collect();
+    let removed = try_join_all(names.iter().map(|name| remove(docker, name))).await.map(drop);
+    removed.and(remove_network(docker, &spec.name).await)
+}
+
+/// Services of jobs that run on this machine.
+pub struct DockerServices {
+    engine: Arc<Engine>,
+}
+
+impl DockerServices {
+    /// In `engine`.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+}
+
+#[async_trait]
+impl ServiceHost for DockerServices {
+    async fn start_services(&self, spec: &SandboxSpec, progress: Arc<dyn Progress>) -> Result<Value, RunnerError> {
+        let docker = self.engine.client().await?;
+        create_network(docker, &spec.name, labels(spec)).await?;
+        let services = start_all(docker, spec, true, &*progress).await?;
+        Ok(json!({"services": services}))
+    }
+
+    async fn find_services(&self, spec: &SandboxSpec) -> Result<Option<Value>, RunnerError> {
+        let docker = self.engine.client().await?;
+        Ok(facts(docker, spec).await?.map(|services| json!({"services": services})))
+    }
+
+    async fn stop_services(&self, spec: &SandboxSpec) -> Result<(), RunnerError> {
+        stop_all(self.engine.client().await?, spec).await
+    }
+}
