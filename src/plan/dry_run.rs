@@ -363,6 +363,8 @@ impl Maker<'_> {
             let end = (0..=CUT).rev().find(|at| shown.text.is_char_boundary(*at)).unwrap_or_default();
             shown.text.truncate(end);
             shown.text.push_str("...");
+            // What was cut is let go, not kept as room.
+            shown.text.shrink_to_fit();
         }
         shown
     }
