@@ -17,7 +17,9 @@ pub mod runs;
 pub mod schema;
 pub mod secrets;
 pub mod session;
+pub mod show;
 pub mod source;
+pub mod state;
 pub mod validate;
 
 use clap::Parser;

@@ -36,6 +36,11 @@ pub struct Checkout {
     pub changed: Option<Vec<String>>,
 }
 
+/// The top folder of the checkout that holds `folder`; outside git the folder itself.
+pub fn root(folder: &Path) -> PathBuf {
+    git(folder, &["rev-parse", "--show-toplevel"]).map_or_else(|| folder.to_owned(), PathBuf::from)
+}
+
 /// The facts of the checkout that holds `folder`.
 pub fn inspect(folder: &Path) -> Checkout {
     let outside = || Checkout { root: folder.to_owned(), sha: ZEROS.to_owned(), ..Checkout::default() };

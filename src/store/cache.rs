@@ -44,6 +44,11 @@ impl FileCaches {
         self.root.join(&digest(scope)[..32])
     }
 
+    /// Removes what is beyond the bound; gives the bytes that were freed.
+    pub fn tidy(&self) -> io::Result<u64> {
+        self.trim(self.max_bytes)
+    }
+
     /// Removes the least recently used entries until all fit; gives the bytes that were freed.
     pub fn trim(&self, max_bytes: u64) -> io::Result<u64> {
         let mut entries = Vec::new();

@@ -32,7 +32,7 @@ pub struct FileLogs {
 }
 
 /// Which log of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LogName {
     /// A step's.
     Step(StepKey),
@@ -49,6 +49,11 @@ impl FileLogs {
     /// Bytes in the log; 0 when there is none.
     pub fn len(&self, run: &RunId, name: &LogName) -> io::Result<u64> {
         self.reader(run, name).len()
+    }
+
+    /// Lines in the log; one without an end counts.
+    pub fn lines(&self, run: &RunId, name: &LogName) -> io::Result<u64> {
+        self.reader(run, name).lines()
     }
 
     /// Where line `line` (from 0) begins; `None` when the log has fewer.

@@ -83,15 +83,19 @@ impl LogReader {
         Ok(start.filter(|start| *start < length))
     }
 
+    pub(super) fn lines(&self) -> io::Result<u64> {
+        let length = self.len()?;
+        // A last line that has no end yet is a line too.
+        let open = length > 0 && self.read(length - 1, 1)? != b"\n";
+        Ok(self.ends(length)? + u64::from(open))
+    }
+
     pub(super) fn tail(&self, lines: u64) -> io::Result<u64> {
         let length = self.len()?;
         if lines == 0 || length == 0 {
             return Ok(length);
         }
-        let all = self.ends(length)?;
-        // A last line that has no end yet is a line too.
-        let open = u64::from(self.read(length - 1, 1)? != b"\n");
-        match (all + open).checked_sub(lines) {
+        match self.lines()?.checked_sub(lines) {
             None | Some(0) => Ok(0),
             Some(first) => Ok(self.line(first)?.unwrap_or(0)),
         }

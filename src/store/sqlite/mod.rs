@@ -40,6 +40,9 @@ impl Durability {
     }
 }
 
+/// Free space below this is kept for the next runs.
+const COMPACT_BYTES: i64 = 1 << 20;
+
 /// The store in a state folder. Cheap to clone.
 #[derive(Clone)]
 pub struct SqliteStore {
@@ -64,6 +67,22 @@ impl SqliteStore {
     /// The folder it is in.
     pub fn state(&self) -> &StateFolder {
         &self.inner.state
+    }
+
+    /// Gives space that removed runs took back to the disk, when that is worth it; gives the bytes that were freed. Rewrites the
+    /// database, so it waits until nobody writes.
+    pub fn compact(&self) -> Result<u64, StoreError> {
+        let compact = || -> rusqlite::Result<u64> {
+            let connection = self.connection();
+            let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+            let (pages, free, size) = (number("page_count")?, number("freelist_count")?, number("page_size")?);
+            if free * size < COMPACT_BYTES || free * 4 < pages {
+                return Ok(0);
+            }
+            connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+            Ok(u64::try_from((pages - number("page_count")?) * size).unwrap_or(0))
+        };
+        compact().map_err(failed("compact the database"))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
