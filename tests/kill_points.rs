@@ -179,7 +179,11 @@ impl Ci {
         let mut left = Left {
             exit,
             outcome: store.load(&run).map_err(|e| e.to_string())?.row.outcome,
-            marks: fs::read_to_string(self.temp.path().join("marks")).unwrap_or_default().lines().map(Into::into).collect(),
+            marks: fs::read_to_string(self.temp.path().join("marks"))
+                .unwrap_or_default()
+                .lines()
+                .map(Into::into)
+                .collect(),
             steps: BTreeMap::new(),
             results: BTreeMap::new(),
             annotations: Vec::new(),
@@ -226,7 +230,11 @@ impl Ci {
             let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
             if environ.split(|byte| *byte == 0).any(|variable| variable == self.marker.as_bytes()) {
                 let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                rest.push(format!("process {:?}: {}", entry.file_name(), String::from_utf8_lossy(&line).replace('\0', " ")));
+                rest.push(format!(
+                    "process {:?}: {}",
+                    entry.file_name(),
+                    String::from_utf8_lossy(&line).replace('\0', " ")
+                ));
             }
         }
         rest

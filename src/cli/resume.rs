@@ -14,7 +14,7 @@ use crate::store::sqlite::SqliteStore;
 
 use super::rerun::reuse_of_rerun;
 use super::run::{on_runtime, store_failed};
-use super::session::{LocalRunners, ShowArgs, Start, drive, exit_of, lock_run, open_state};
+use super::session::{LocalRunners, ShowArgs, Start, drive, exit_of, lock_run, open_state, tidy};
 
 /// Takes up an interrupted run.
 #[derive(Debug, clap::Args)]
@@ -87,6 +87,10 @@ fn prepare(
 ) -> Result<Taken, StoreError> {
     let stored = store.load(run)?;
     if let Some(outcome) = stored.row.outcome {
+        // Its process may have died before it had removed what it no longer needed.
+        if let Ok(_lock) = lock_run(store, run) {
+            tidy(store, run)?;
+        }
         eprintln!("run \"{run}\" is over; `slipway rerun {run}` runs it again");
         return Ok(Taken::Over(exit_of(outcome)));
     }

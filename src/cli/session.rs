@@ -2,7 +2,7 @@
 //! tidied. `run`, `resume` and `rerun` end here.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -31,6 +31,7 @@ use crate::store::lock::{Lock, TryLock, run_lock};
 use crate::store::logs::FileLogs;
 use crate::store::seal::RunSealer;
 use crate::store::sqlite::{Durability, SqliteStore};
+use crate::store::wake::WAKE;
 use crate::store::wake::watch_requests;
 use crate::workspace::copy::LocalWorkspaces;
 
@@ -221,7 +222,6 @@ async fn drive_to_outcome(
         clock: Arc::new(SystemClock),
     };
     let places = places(state, &folder, &start.row)?;
-    let work: Vec<PathBuf> = vec![places.attempts.clone(), places.workspaces.clone()];
     let (sender, interrupts) = mpsc::channel(4);
     if let Some(by) = start.cancel {
         // The channel is empty: there is room.
@@ -253,18 +253,36 @@ async fn drive_to_outcome(
     };
     let outcome = execute(request).await;
     signals.abort();
-    let _ = std::fs::remove_file(folder.join(crate::store::wake::WAKE));
     if outcome.is_ok() {
-        // What could be resumed no longer can: nothing of it needs to be readable, and nothing is left of its files.
-        sealer.erase()?;
-        for folder in work {
-            let _ = crate::workspace::contract::Workspaces::remove(&LocalWorkspaces, &folder);
-        }
+        tidy(store, &run)?;
     } else {
+        let _ = std::fs::remove_file(folder.join(WAKE));
         eprintln!("what was journaled is kept; take the run up with: slipway resume {run}");
     }
     drop(start.lock);
     outcome
+}
+
+/// Folders of a run's own that go when it ends.
+const PASSING: [&str; 2] = ["attempts", "work"];
+/// So many of the newest runs are looked at for what a process left that died at the very end.
+const SWEPT: usize = 16;
+
+/// A run that is over can no longer be resumed: nothing of it needs to be readable, and nothing is left of its files. The caller
+/// holds its lock.
+pub fn tidy(store: &SqliteStore, run: &RunId) -> Result<(), StoreError> {
+    let folder = store.state().run(run);
+    let _ = std::fs::remove_file(folder.join(WAKE));
+    let erased = RunSealer::new(store.state(), run).erase();
+    for name in PASSING {
+        let _ = crate::workspace::contract::Workspaces::remove(&LocalWorkspaces, &folder.join(name));
+    }
+    erased
+}
+
+fn is_untidy(store: &SqliteStore, run: &RunId) -> bool {
+    let folder = store.state().run(run);
+    PASSING.iter().chain(&["key"]).any(|name| folder.join(name).exists())
 }
 
 fn places(state: &StateFolder, folder: &Path, row: &RunRow) -> Result<Places, StoreError> {
@@ -289,12 +307,15 @@ pub fn sweep(store: &SqliteStore, window: std::time::Duration) {
         let Ok(lock) = lock_run(store, &row.run) else { continue };
         let newest = store.records(&row.run, 0).ok().and_then(|records| records.last().map(|record| record.at));
         if now.since(newest.unwrap_or(row.started)) > window && store.abandon(&row.run, now).is_ok() {
-            let _ = RunSealer::new(store.state(), &row.run).erase();
-            for name in ["attempts", "work"] {
-                let folder = store.state().run(&row.run).join(name);
-                let _ = crate::workspace::contract::Workspaces::remove(&LocalWorkspaces, &folder);
-            }
+            let _ = tidy(store, &row.run);
         }
         drop(lock);
+    }
+    // A process can die between the end on record and what it would have removed then.
+    let newest = crate::store::contract::RunFilter { limit: SWEPT, ..Default::default() };
+    for row in store.list(&newest).into_iter().flatten().filter(|row| row.outcome.is_some()) {
+        if let Some(_lock) = is_untidy(store, &row.run).then(|| lock_run(store, &row.run).ok()).flatten() {
+            let _ = tidy(store, &row.run);
+        }
     }
 }

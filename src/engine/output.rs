@@ -18,6 +18,8 @@ pub struct Asked {
     pub masks: Vec<String>,
     /// Annotations, masked.
     pub annotations: Vec<Annotation>,
+    /// The first so many annotations are on record already: the output is read again after a crash.
+    pub known: u32,
     /// `set-output`.
     pub outputs: Vec<(String, String)>,
     /// The step fails: a refused command, with the reason.

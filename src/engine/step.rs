@@ -234,7 +234,10 @@ impl Attempt<'_> {
             None => self.sandbox.start(command).await,
         };
         match events {
-            Ok(events) => self.follow(step, &key, events, pipe).await,
+            Ok(events) => {
+                let asked = Asked { known: known.map_or(0, |state| state.annotated), ..Asked::default() };
+                self.follow(step, &key, events, pipe, asked).await
+            }
             Err(error) => {
                 let mut pipe = pipe;
                 let reason = chain(&error);
@@ -256,8 +259,8 @@ impl Attempt<'_> {
         key: &StepKey,
         mut events: mpsc::Receiver<StepEvent>,
         mut pipe: OutputPipe,
+        mut asked: Asked,
     ) -> Result<Ended, JournalGone> {
-        let mut asked = Asked::default();
         let timeout = self.step_timeout(step);
         let limit = timeout.map(|limit| Instant::now() + limit);
         let mut ladder = Ladder::default();
@@ -464,6 +467,10 @@ impl Attempt<'_> {
             self.run.reporter.tell(Event::MaskAdded { step: key.clone(), values }).await?;
         }
         for annotation in asked.annotations.drain(..) {
+            if asked.known > 0 {
+                asked.known -= 1;
+                continue;
+            }
             self.run.reporter.tell(Event::Annotated { step: key.clone(), annotation }).await?;
         }
         Ok(())

@@ -195,7 +195,7 @@ impl RunState {
             Event::StepStarting { step, .. } => self.new_step(step, StepPhase::Starting)?,
             Event::LogAcknowledged { step, raw, log } => {
                 let state = self.starting_step(step)?;
-                (state.raw, state.log) = (*raw, *log);
+                (state.raw, state.log, state.annotated) = (*raw, *log, 0);
             }
             Event::MaskAdded { step, values } => {
                 self.starting_step(step)?;
@@ -207,7 +207,12 @@ impl RunState {
                 self.starting_step(step)?.phase =
                     StepPhase::Done { outcome: *outcome, conclusion: *conclusion, effects };
             }
-            Event::Annotated { step, .. } | Event::SummaryWritten { step, .. } => {
+            Event::Annotated { step, .. } => {
+                if let Some(state) = self.open(&step.attempt_id())?.steps.get_mut(&step.step) {
+                    state.annotated += 1;
+                }
+            }
+            Event::SummaryWritten { step, .. } => {
                 self.open(&step.attempt_id())?;
             }
             Event::TestsReported { attempt, .. } | Event::ArtifactsKept { attempt, .. } => {
@@ -282,7 +287,7 @@ impl RunState {
         if unfinished || attempt.steps.contains_key(&key.step) {
             return Err(format!("step {key} is known already, or another one is under way"));
         }
-        attempt.steps.insert(key.step, StepState { phase, raw: 0, log: 0 });
+        attempt.steps.insert(key.step, StepState { phase, raw: 0, log: 0, annotated: 0 });
         Ok(())
     }
 

@@ -78,6 +78,8 @@ pub struct StepState {
     pub raw: u64,
     /// Bytes of the log that go with it.
     pub log: u64,
+    /// Annotations on record of what it said behind that.
+    pub annotated: u32,
 }
 
 /// Where a step stands.
