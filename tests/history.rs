@@ -87,7 +87,8 @@ fn runs_are_listed_and_shown() {
     assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1));
 
     let shown = place.ok(&["runs", "show", "#1"]);
-    for part in ["status failure", "demo failed", "exit code 3", "│ oh no", "- deploy  skipped:", "█", "critical path"] {
+    for part in ["status failure", "demo failed", "exit code 3", "│ oh no", "- deploy  skipped:", "█", "critical path"]
+    {
         assert!(shown.contains(part), "{part:?} is not in:\n{shown}");
     }
     let shown = place.json(&["runs", "show", "#1", "--json"]);
@@ -146,7 +147,8 @@ fn follow_shows_what_comes_until_the_run_is_over() {
     let mut said = BufReader::new(run.stdout.take().expect("piped")).lines();
     // Its output says when there is something to follow.
     assert!(said.by_ref().map_while(Result::ok).any(|line| line.contains("] one")), "the run said nothing");
-    let mut follow = place.command(&["logs", &place.newest(), "--follow"]).stdout(Stdio::piped()).spawn().expect("starts");
+    let mut follow =
+        place.command(&["logs", &place.newest(), "--follow"]).stdout(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(follow.stdout.take().expect("piped")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "one"), "the line that was there is shown at once");
     let runs = place.json(&["runs", "--json"]);
