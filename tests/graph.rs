@@ -58,7 +58,7 @@ fn what_cannot_be_drawn_is_said() {
     assert_eq!((missing.status.code(), missing.stdout.len()), (Some(6), 0));
     std::fs::create_dir(folder.path().join(".slipway")).unwrap();
     for name in ["a", "b"] {
-        std::fs::write(folder.path().join(format!(".slipway/{name}.yml")), PIPELINE).unwrap();
+        std::fs::write(folder.path().join(format!(".slipway/{name}.yml")), format!("on: push\n{PIPELINE}")).unwrap();
     }
     assert_eq!(text(&graph(folder.path(), &[])).matches("package").count(), 2);
     let several = graph(folder.path(), &["--format", "svg"]);

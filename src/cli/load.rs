@@ -123,6 +123,18 @@ pub fn load_all(args: &LoadArgs, color: bool) -> Result<Vec<Loaded>, (String, Ex
     Ok(loaded)
 }
 
+/// The checkout that `given` belongs to. A folder that is searched is a project of its own, also within a larger repository;
+/// a file belongs to the repository around it, else to the present folder if that holds it, else to its own.
+fn checkout_of(given: &Path, searched: bool) -> Checkout {
+    let path = given.canonicalize().unwrap_or_else(|_| std::path::absolute(given).unwrap_or_else(|_| given.to_owned()));
+    if searched {
+        return Checkout { root: path.clone(), ..git::inspect(&path) };
+    }
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_else(|_| PathBuf::from("."));
+    let own = path.parent().unwrap_or(&here);
+    git::inspect(if path.starts_with(&here) { &here } else { own })
+}
+
 /// [`load_all`], with what it would say.
 fn load_quietly(args: &LoadArgs, color: bool) -> Result<(Vec<Loaded>, String), (String, Exit)> {
     let given = args.file.clone().unwrap_or_else(|| PathBuf::from("."));
@@ -137,9 +149,8 @@ fn load_quietly(args: &LoadArgs, color: bool) -> Result<(Vec<Loaded>, String), (
         let looked = "looked for slipway.yml, .slipway/*.yml and .github/workflows/*.yml";
         return Err((format!("error: found no pipeline file in {given:?}: {looked}\n"), Exit::NotFound));
     }
-    let folder = if searched { given.clone() } else { std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")) };
     let world = World {
-        checkout: git::inspect(&std::path::absolute(&folder).unwrap_or(folder)),
+        checkout: checkout_of(&given, searched),
         secrets: secrets::gather(&args.secrets, args.secret_file.as_deref())?,
         vars: vars(args),
         event_name: event_name(args)?,

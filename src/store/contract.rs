@@ -139,7 +139,7 @@ pub struct StoredRun {
 /// Which runs to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
-    /// Only of this checkout.
+    /// Only of this checkout, and of folders within it.
     pub checkout: Option<PathBuf>,
     /// Only those without an end.
     pub unfinished: bool,

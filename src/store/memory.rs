@@ -131,7 +131,7 @@ impl Store for MemoryStore {
     fn list(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
         let inner = self.lock();
         let mut rows: Vec<&RunRow> = inner.runs.values().map(|run| &run.stored.row).collect();
-        rows.retain(|row| filter.checkout.as_ref().is_none_or(|checkout| row.checkout == *checkout));
+        rows.retain(|row| filter.checkout.as_ref().is_none_or(|checkout| row.checkout.starts_with(checkout)));
         rows.retain(|row| !filter.unfinished || row.outcome.is_none());
         rows.sort_by_key(|row| std::cmp::Reverse(row.serial));
         let limit = if filter.limit == 0 { rows.len() } else { filter.limit };

@@ -154,9 +154,9 @@ fn copy_file(source: &Path, target: &Path, meta: &fs::Metadata) -> io::Result<()
     Ok(())
 }
 
-/// What git tracks and what it does not ignore; `None` outside git, or where there is no git.
+/// What git tracks below `folder` and what it does not ignore; `None` outside git, or where there is no git.
 fn listed_by_git(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-    if !folder.join(".git").exists() {
+    if !folder.ancestors().any(|above| above.join(".git").exists()) {
         return Ok(None);
     }
     let output = Command::new("git")
@@ -178,7 +178,8 @@ fn listed_by_git(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     // Files in a merge conflict are listed once a side, one behind the other.
     let mut files: Vec<PathBuf> = names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect();
     files.dedup();
-    Ok(Some(files))
+    // A folder that the repository around it ignores has files all the same.
+    Ok(Some(files).filter(|files| !files.is_empty()))
 }
 
 /// The folder of git's data. Of a linked work tree it is a file, which points to data that lives elsewhere: then the copy has

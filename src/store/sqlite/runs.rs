@@ -77,7 +77,7 @@ impl Store for SqliteStore {
         let checkout = filter.checkout.as_ref().map(|path| path.to_string_lossy().into_owned());
         let limit = if filter.limit == 0 { -1 } else { filter.limit as i64 };
         let sql = format!(
-            "SELECT {COLUMNS} FROM runs WHERE (?1 IS NULL OR checkout = ?1) AND (NOT ?2 OR outcome IS NULL) \
+            "SELECT {COLUMNS} FROM runs WHERE (?1 IS NULL OR checkout = ?1 OR substr(checkout, 1, length(?1) + 1) = ?1 || '/') AND (NOT ?2 OR outcome IS NULL) \
              ORDER BY serial DESC LIMIT ?3"
         );
         let connection = self.connection();
