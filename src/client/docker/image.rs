@@ -25,8 +25,6 @@ pub struct Image {
     pub architecture: String,
     /// The user of its configuration; empty is root.
     pub user: String,
-    /// Whether it says how to find out about health.
-    pub has_healthcheck: bool,
 }
 
 /// The image, pulled if it is not there.
@@ -78,11 +76,9 @@ async fn inspect(docker: &Docker, image: &str) -> Result<Option<Image>, String> 
     match docker.inspect_image(image).await {
         Ok(found) => {
             let config = found.config.unwrap_or_default();
-            let test = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
             Ok(Some(Image {
                 architecture: found.architecture.unwrap_or_default(),
                 user: config.user.unwrap_or_default(),
-                has_healthcheck: test.first().is_some_and(|kind| kind != "NONE"),
             }))
         }
         Err(error) if status(&error) == Some(404) => Ok(None),

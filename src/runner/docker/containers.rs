@@ -1,6 +1,7 @@
 //! Containers and networks by name: made or adopted, started, removed. Every call may be repeated.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, NetworkCreateRequest};
@@ -14,6 +15,9 @@ use crate::runner::contract::RunnerError;
 
 /// Bytes of a service's log that an error shows.
 const TAIL_BYTES: usize = 8 * 1024;
+/// Removing what is on its way out is tried so often.
+const REMOVE_TRIES: u32 = 100;
+const REMOVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes a container; one of this name that exists already is ours from before a crash.
 pub async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> Result<(), RunnerError> {
@@ -48,14 +52,21 @@ pub async fn runs(docker: &Docker, name: &str) -> Result<bool, RunnerError> {
     Ok(found.and_then(|found| found.state).and_then(|state| state.running).unwrap_or(false))
 }
 
-/// Kills and removes a container with its anonymous volumes; fine when there is none.
+/// Kills and removes a container with its anonymous volumes; fine when there is none. It is gone when this returns.
 pub async fn remove(docker: &Docker, name: &str) -> Result<(), RunnerError> {
-    let options = RemoveContainerOptions { force: true, v: true, link: false };
-    match docker.remove_container(name, Some(options)).await {
-        Ok(()) => Ok(()),
-        // 409: it is being removed already.
-        Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
-        Err(error) => Err(failed(format!("remove container \"{name}\""))(error)),
+    let mut tries = 0;
+    loop {
+        let options = RemoveContainerOptions { force: true, v: true, link: false };
+        match docker.remove_container(name, Some(options)).await {
+            Ok(()) => return Ok(()),
+            Err(error) if status(&error) == Some(404) => return Ok(()),
+            // Somebody else is removing it.
+            Err(error) if status(&error) == Some(409) && tries < REMOVE_TRIES => {
+                tries += 1;
+                tokio::time::sleep(REMOVE_PAUSE).await;
+            }
+            Err(error) => return Err(failed(format!("remove container \"{name}\""))(error)),
+        }
     }
 }
 
@@ -80,10 +91,18 @@ pub async fn create_network(docker: &Docker, name: &str, labels: HashMap<String,
 
 /// Removes a network; fine when there is none.
 pub async fn remove_network(docker: &Docker, name: &str) -> Result<(), RunnerError> {
-    match docker.remove_network(name).await {
-        Ok(()) => Ok(()),
-        Err(error) if status(&error) == Some(404) => Ok(()),
-        Err(error) => Err(failed(format!("remove network \"{name}\""))(error)),
+    let mut tries = 0;
+    loop {
+        match docker.remove_network(name).await {
+            Ok(()) => return Ok(()),
+            Err(error) if status(&error) == Some(404) => return Ok(()),
+            // A container that has just gone may still be counted.
+            Err(error) if reason(&error).contains("active endpoints") && tries < REMOVE_TRIES => {
+                tries += 1;
+                tokio::time::sleep(REMOVE_PAUSE).await;
+            }
+            Err(error) => return Err(failed(format!("remove network \"{name}\""))(error)),
+        }
     }
 }
 

@@ -6,15 +6,16 @@
 
 mod body;
 mod containers;
+mod dial;
+mod folders;
 mod options;
 mod sandbox;
 mod services;
 mod sweep;
 
-use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,18 +24,26 @@ use bollard::Docker;
 use serde_json::{Value, json};
 
 use crate::client::docker::{Engine, Image, ensure_image};
-use crate::client::shim::{EMBEDDED_ARCH, ShimClient, UnixDial, write_embedded};
+use crate::client::shim::{EMBEDDED_ARCH, ShimClient, write_embedded};
 use crate::id::RunId;
 use crate::plan::ir::RunnerKind;
-use crate::runner::contract::{ContainerSpec, Progress, Runner, RunnerError, Sandbox, SandboxSpec};
+use crate::runner::contract::{ContainerSpec, Progress, Runner, RunnerError, Sandbox, SandboxSpec, StepCommand};
 use crate::runner::docker::containers::{create, create_network, remove, remove_network, runs, start, tail};
+use crate::runner::docker::dial::FolderDial;
+use crate::runner::docker::folders::SOCKET;
 use crate::runner::docker::sandbox::DockerSandbox;
 
 pub use options::split as split_options;
 pub use services::DockerServices;
 
-/// A container whose shim does not take its token by then is not going to.
-const START_LIMIT: Duration = Duration::from_secs(30);
+/// How often it is looked whether the container of a shim that does not answer yet still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What is left of an attempt is removed by then, or `close` fails.
+const CLOSE_LIMIT: Duration = Duration::from_secs(60);
+/// How long giving files back to this user may take.
+const RELEASE_LIMIT: Duration = Duration::from_secs(10);
+/// A step's number that no step of a file has.
+const RELEASE_STEP: u32 = u32::MAX;
 
 /// How containers are used.
 #[derive(Clone)]
@@ -65,28 +74,37 @@ impl DockerRunner {
         sweep::sweep(self.engine.client().await?, state_label, is_live).await
     }
 
-    async fn sandbox(&self, docker: &Docker, spec: &SandboxSpec) -> Result<Arc<dyn Sandbox>, RunnerError> {
-        let token = read_token(spec).map_err(other("read the token of", spec))?;
-        let dial = Arc::new(UnixDial { socket: spec.folder.join("box/sock") });
-        let shim = tokio::time::timeout(START_LIMIT, ShimClient::connect(&spec.name, dial, token)).await;
-        let shim = match shim {
-            Ok(Ok(shim)) => shim,
-            failed => {
-                let reason = match failed {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => format!("its shim did not answer within {} s", START_LIMIT.as_secs()),
-                };
-                return Err(self.explain(docker, spec, reason).await);
+    async fn sandbox(
+        &self,
+        docker: &Docker,
+        spec: &SandboxSpec,
+        token: Vec<u8>,
+    ) -> Result<Arc<dyn Sandbox>, RunnerError> {
+        let ended = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                if matches!(runs(docker, &spec.name).await, Ok(false)) {
+                    break;
+                }
             }
         };
+        let connected = tokio::select! {
+            connected = connect(spec, token) => connected.map_err(|error| error.to_string()),
+            () = ended => Err("it ended".to_owned()),
+        };
+        let shim = match connected {
+            Ok(shim) => shim,
+            Err(reason) => return Err(self.explain(docker, spec, reason).await),
+        };
         let facts = self.facts(docker, spec).await?;
-        Ok(Arc::new(DockerSandbox::new(spec, facts, shim)))
+        let user_differs = !folders_are_roots(spec);
+        Ok(Arc::new(DockerSandbox::new(spec, facts, shim, user_differs)))
     }
 
     /// Why a container's shim cannot be reached: it ended, or it shares no files with this machine.
     async fn explain(&self, docker: &Docker, spec: &SandboxSpec, reason: String) -> RunnerError {
         match runs(docker, &spec.name).await {
-            Ok(true) if !spec.folder.join("box/sock").exists() => RunnerError::Unavailable {
+            Ok(true) if !spec.folder.join(folders::BOX).join(SOCKET).exists() => RunnerError::Unavailable {
                 what: "the container engine shares no files with this machine".to_owned(),
                 reason: format!(
                     "what a container writes below \"{}\" is not seen here; run Slipway on the engine's machine",
@@ -99,6 +117,27 @@ impl DockerRunner {
                 reason: format!("its container ended: {}", tail(docker, &spec.name).await),
             },
         }
+    }
+
+    async fn remove_all(&self, spec: &SandboxSpec) -> Result<(), RunnerError> {
+        let docker = self.engine.client().await?;
+        release(spec).await;
+        let services = async {
+            match spec.services.is_empty() {
+                true => Ok(()),
+                false => services::remove_all(docker, spec).await,
+            }
+        };
+        let (removed, stopped) = tokio::join!(remove(docker, &spec.name), services);
+        let parted = match has_network(spec) {
+            true => remove_network(docker, &spec.name).await,
+            false => Ok(()),
+        };
+        let gone = match tokio::fs::remove_dir_all(&spec.folder).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(other("remove the folders of", spec)(error)),
+            _ => Ok(()),
+        };
+        removed.and(stopped).and(parted).and(gone)
     }
 
     async fn facts(&self, docker: &Docker, spec: &SandboxSpec) -> Result<Value, RunnerError> {
@@ -118,6 +157,9 @@ impl DockerRunner {
             )));
         };
         let options = body::options(container, spec)?;
+        for service in &spec.services {
+            body::options(&service.container, spec)?;
+        }
         if options.entrypoint.is_some() {
             progress.line("--entrypoint is not used: steps are started by Slipway's own process 1");
         }
@@ -136,7 +178,7 @@ impl DockerRunner {
         made?;
         check_architecture(container, &image)?;
         let is_root = is_root(user.as_deref().unwrap_or(&image.user));
-        make_folders(spec, is_root).map_err(other("make the folders of", spec))?;
+        folders::make(spec, is_root).map_err(other("make the folders of", spec))?;
         let (started, served) = tokio::join!(
             async {
                 create(docker, &spec.name, body::job(spec, container, options, &shim, network)).await?;
@@ -162,36 +204,73 @@ impl Runner for DockerRunner {
     async fn open(&self, spec: &SandboxSpec, progress: Arc<dyn Progress>) -> Result<Arc<dyn Sandbox>, RunnerError> {
         let docker = self.engine.client().await?;
         self.make(docker, spec, &*progress).await?;
-        self.sandbox(docker, spec).await
+        match folders::token(spec).map_err(other("read the token of", spec))? {
+            Some(token) => self.sandbox(docker, spec, token).await,
+            None => Err(RunnerError::Lost { name: spec.name.clone(), reason: "its token is gone".to_owned() }),
+        }
     }
 
     async fn adopt(&self, spec: &SandboxSpec) -> Result<Option<Arc<dyn Sandbox>>, RunnerError> {
+        let Some(token) = folders::token(spec).map_err(other("read the token of", spec))? else { return Ok(None) };
         let docker = self.engine.client().await?;
         match runs(docker, &spec.name).await? {
-            true => self.sandbox(docker, spec).await.map(Some),
+            true => self.sandbox(docker, spec, token).await.map(Some),
             false => Ok(None),
         }
     }
 
     async fn close(&self, spec: &SandboxSpec) -> Result<(), RunnerError> {
-        let docker = self.engine.client().await?;
-        let removed = remove(docker, &spec.name).await;
-        let stopped = match (spec.services.is_empty(), has_network(spec)) {
-            (false, _) => services::stop_all(docker, spec).await,
-            (true, true) => remove_network(docker, &spec.name).await,
-            (true, false) => Ok(()),
+        let late = |_| RunnerError::Other {
+            what: format!("failed to remove what is left of \"{}\"", spec.name),
+            source: format!("the engine did not do it within {} s", CLOSE_LIMIT.as_secs()).into(),
         };
-        let gone = match fs::remove_dir_all(&spec.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(other("remove the folders of", spec)(error)),
-            _ => Ok(()),
-        };
-        removed.and(stopped).and(gone)
+        tokio::time::timeout(CLOSE_LIMIT, self.remove_all(spec)).await.map_err(late)?
     }
 
     async fn finish(&self, _run: &RunId) -> Result<(), RunnerError> {
         // Nothing serves a whole run here.
         Ok(())
     }
+}
+
+async fn connect(spec: &SandboxSpec, token: Vec<u8>) -> Result<ShimClient, RunnerError> {
+    let dial = FolderDial { folder: spec.folder.join(folders::BOX), name: SOCKET };
+    ShimClient::connect(&spec.name, Arc::new(dial), token).await
+}
+
+/// Where this process is not root, files of the container's user are not ours to remove: the container opens them to
+/// everybody before it goes. An image without `chmod` keeps them closed; then removing them fails and says so.
+async fn release(spec: &SandboxSpec) {
+    if rustix::process::geteuid().is_root() || !spec.folder.join(folders::BOX).join(SOCKET).exists() {
+        return;
+    }
+    let Ok(Some(token)) = folders::token(spec) else { return };
+    let opened = async {
+        let shim = connect(spec, token).await.ok()?;
+        // The user's own checkout (`--in-place`) is not opened to everybody.
+        let workspace = spec.workspace.starts_with(&spec.run_folder).then_some(body::WORKSPACE);
+        let places = [body::TEMP, body::HOME, body::BOX].into_iter().chain(workspace);
+        let command = StepCommand {
+            key: spec.attempt.step(RELEASE_STEP),
+            argv: ["chmod", "-R", "a+rwX"].into_iter().chain(places).map(str::to_owned).collect(),
+            env: Vec::new(),
+            path: Vec::new(),
+            cwd: "/".to_owned(),
+            files: Vec::new(),
+            collect: Vec::new(),
+        };
+        let mut events = shim.start(command).await.ok()?;
+        while events.recv().await.is_some() {}
+        Some(())
+    };
+    // What cannot be opened is told when it cannot be removed.
+    let _ = tokio::time::timeout(RELEASE_LIMIT, opened).await;
+}
+
+/// Whether the container's user is root: as `folders::make` has noted it in the mode of the shim's folder.
+fn folders_are_roots(spec: &SandboxSpec) -> bool {
+    let mode = std::fs::metadata(spec.folder.join(folders::BOX)).map(|data| data.permissions().mode());
+    mode.is_ok_and(|mode| mode & 0o002 == 0)
 }
 
 fn has_network(spec: &SandboxSpec) -> bool {
@@ -224,58 +303,4 @@ fn check_architecture(container: &ContainerSpec, image: &Image) -> Result<(), Ru
 
 fn is_root(user: &str) -> bool {
     matches!(user.split(':').next().unwrap_or_default(), "" | "0" | "root")
-}
-
-/// The attempt's folder is private; what is in it is open to the container's user, whoever that is, and to nobody else who
-/// cannot enter the folder above.
-fn make_folders(spec: &SandboxSpec, is_root: bool) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(&spec.folder)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(&spec.tool_cache)?;
-    let token_path = spec.folder.join("token");
-    let token = match fs::read(&token_path) {
-        Ok(token) => token,
-        Err(_) => {
-            let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()).into_bytes();
-            fs::write(&token_path, &token)?;
-            fs::set_permissions(&token_path, Permissions::from_mode(0o600))?;
-            token
-        }
-    };
-    for name in ["box", "temp", "home"] {
-        let path = spec.folder.join(name);
-        fs::create_dir_all(&path)?;
-        fs::set_permissions(&path, Permissions::from_mode(if is_root { 0o755 } else { 0o777 }))?;
-    }
-    let inner = spec.folder.join("box/token");
-    if !spec.folder.join("box/sock").exists() {
-        fs::write(&inner, token)?;
-        // The shim removes it before any step starts.
-        fs::set_permissions(&inner, Permissions::from_mode(if is_root { 0o600 } else { 0o666 }))?;
-    }
-    if !is_root {
-        open_tree(&spec.workspace)?;
-        fs::set_permissions(&spec.tool_cache, Permissions::from_mode(0o777))?;
-    }
-    Ok(())
-}
-
-/// Lets any user write in the job's own copy of the checkout: the container's user is another than ours.
-fn open_tree(path: &Path) -> io::Result<()> {
-    for entry in ignore::WalkBuilder::new(path).standard_filters(false).follow_links(false).build().flatten() {
-        let Some(kind) = entry.file_type() else { continue };
-        if kind.is_symlink() {
-            continue;
-        }
-        let mode = fs::symlink_metadata(entry.path())?.permissions().mode();
-        // Objects of git are shared with the checkout and stay as they are.
-        if kind.is_file() && mode & 0o200 == 0 {
-            continue;
-        }
-        fs::set_permissions(entry.path(), Permissions::from_mode(mode | if kind.is_dir() { 0o777 } else { 0o666 }))?;
-    }
-    Ok(())
-}
-
-fn read_token(spec: &SandboxSpec) -> io::Result<Vec<u8>> {
-    fs::read(spec.folder.join("token"))
 }

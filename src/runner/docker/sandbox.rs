@@ -9,17 +9,20 @@ use crate::client::shim::protocol::folder_of;
 use crate::id::StepKey;
 use crate::runner::contract::{RunnerError, Sandbox, SandboxPaths, SandboxSpec, Signal, StepCommand, StepEvent};
 use crate::runner::docker::body::{BOX, HOME, TEMP, TOOLS, WORKSPACE};
+use crate::runner::docker::folders::open_workspace;
 
 /// A running container with a shim that answers.
 pub struct DockerSandbox {
     paths: SandboxPaths,
     facts: Value,
     shim: ShimClient,
+    spec: Option<SandboxSpec>,
 }
 
 impl DockerSandbox {
-    /// Over the shim's connection; `facts` for the `job` context.
-    pub fn new(spec: &SandboxSpec, facts: Value, shim: ShimClient) -> Self {
+    /// Over the shim's connection; `facts` for the `job` context. `user_differs`: the container's user is not root, so what
+    /// the engine writes has to be opened to it.
+    pub fn new(spec: &SandboxSpec, facts: Value, shim: ShimClient, user_differs: bool) -> Self {
         let paths = SandboxPaths {
             workspace: WORKSPACE.to_owned(),
             temp: TEMP.to_owned(),
@@ -27,7 +30,7 @@ impl DockerSandbox {
             tool_cache: TOOLS.to_owned(),
             home_on_engine: Some(spec.folder.join("home")),
         };
-        Self { paths, facts, shim }
+        Self { paths, facts, shim, spec: user_differs.then(|| spec.clone()) }
     }
 }
 
@@ -65,5 +68,15 @@ impl Sandbox for DockerSandbox {
 
     async fn acknowledge(&self, key: &StepKey, offset: u64) -> Result<(), RunnerError> {
         self.shim.acknowledge(key, offset).await
+    }
+
+    async fn sync_in(&self) -> Result<(), RunnerError> {
+        let Some(spec) = self.spec.clone() else { return Ok(()) };
+        let name = spec.name.clone();
+        let opened = tokio::task::spawn_blocking(move || open_workspace(&spec)).await;
+        opened.map_err(std::io::Error::other).and_then(|opened| opened).map_err(|error| RunnerError::Other {
+            what: format!("failed to open the workspace of \"{name}\" to its container's user"),
+            source: error.into(),
+        })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::models::HealthStatusEnum;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 
 use crate::client::docker::{Engine, ensure_image};
@@ -51,15 +51,13 @@ async fn start_one(
 ) -> Result<(), RunnerError> {
     let container = &service.container;
     let options = body::options(container, spec)?;
-    let asks_health = options.health.is_some();
-    let image = ensure_image(docker, &container.image, container.credentials.as_ref(), progress).await?;
+    ensure_image(docker, &container.image, container.credentials.as_ref(), progress).await?;
     let name = name_of(spec, &service.id);
     create(docker, &name, body::service(spec, &service.id, container, options, &spec.name, publish)).await?;
     start(docker, &name)
         .await
         .map_err(|error| RunnerError::Service { service: service.id.clone(), reason: full(&error) })?;
     let limit = tokio::time::Instant::now() + HEALTH_LIMIT;
-    let waits_for_health = asks_health || image.has_healthcheck;
     let mut said = false;
     loop {
         let state = inspect(docker, &name).await?.and_then(|found| found.state).unwrap_or_default();
@@ -69,7 +67,8 @@ async fn start_one(
             return Err(unhealthy(reason));
         }
         match state.health.and_then(|health| health.status) {
-            _ if !waits_for_health => return Ok(()),
+            // The engine knows of no check, or of one that is turned off: running is enough.
+            None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => return Ok(()),
             Some(HealthStatusEnum::HEALTHY) => {
                 progress.line(&format!("service \"{}\" is healthy", service.id));
                 return Ok(());
@@ -77,7 +76,7 @@ async fn start_one(
             Some(HealthStatusEnum::UNHEALTHY) => {
                 return Err(unhealthy(format!("its check fails\n{}", tail(docker, &name).await)));
             }
-            _ => {}
+            Some(HealthStatusEnum::STARTING) => {}
         }
         if tokio::time::Instant::now() >= limit {
             return Err(unhealthy(format!(
@@ -124,10 +123,19 @@ pub async fn facts(docker: &Docker, spec: &SandboxSpec) -> Result<Option<Value>,
     Ok(Some(json!(services)))
 }
 
+/// Removes the services; their network stays.
+pub async fn remove_all(docker: &Docker, spec: &SandboxSpec) -> Result<(), RunnerError> {
+    let remove_one = |service: &ServiceSpec| {
+        let name = name_of(spec, &service.id);
+        async move { remove(docker, &name).await }
+    };
+    // All are tried, also when one fails.
+    join_all(spec.services.iter().map(remove_one)).await.into_iter().collect()
+}
+
 /// Removes the services and the network.
-pub async fn stop_all(docker: &Docker, spec: &SandboxSpec) -> Result<(), RunnerError> {
-    let names: Vec<String> = spec.services.iter().map(|service| name_of(spec, &service.id)).collect();
-    let removed = try_join_all(names.iter().map(|name| remove(docker, name))).await.map(drop);
+async fn stop_all(docker: &Docker, spec: &SandboxSpec) -> Result<(), RunnerError> {
+    let removed = remove_all(docker, spec).await;
     removed.and(remove_network(docker, &spec.name).await)
 }
 
