@@ -7,6 +7,7 @@
 //!
 //! A job's files appear whole or not at all: they are gathered beside and renamed. Links are not followed out of a workspace.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -63,33 +64,51 @@ impl FileArtifacts {
         Ok(jobs)
     }
 
-    /// Copies what a run (or one stage of it) kept into `folder`, at the same paths. An existing file is an error unless
-    /// `force`.
+    /// Copies what `jobs` of a run kept (from [`FileArtifacts::list`]) into `folder`, at the same paths, jobs in their order.
+    /// Unless `force`, nothing is copied when a file of that name exists, or when two jobs kept different files at one path.
     pub fn bring_out(
         &self,
         run: &RunId,
-        stage: Option<&StageId>,
+        jobs: &[(JobId, Vec<KeptFile>)],
         folder: &Path,
         force: bool,
-    ) -> io::Result<Vec<KeptFile>> {
-        let jobs = self.list(run, stage)?;
+    ) -> io::Result<()> {
         if !force {
-            let clash = jobs.iter().flat_map(|(_, files)| files).find(|file| folder.join(&file.path).exists());
-            if let Some(file) = clash {
-                let message = format!("\"{}\" exists already; --force replaces it", folder.join(&file.path).display());
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
-            }
+            refuse_clashes(jobs, folder)?;
         }
-        let mut out = Vec::new();
+        fs::create_dir_all(folder)?;
         for (job, files) in jobs {
             let from = self.folder(run).join(job.as_str()).join("files");
             for file in files {
                 place(&from, folder, &file.path)?;
-                out.push(file);
             }
         }
-        Ok(out)
+        Ok(())
     }
+}
+
+fn refuse_clashes(jobs: &[(JobId, Vec<KeptFile>)], folder: &Path) -> io::Result<()> {
+    let mut first: HashMap<&str, (&JobId, &str)> = HashMap::new();
+    for (job, files) in jobs {
+        for file in files {
+            let target = folder.join(&file.path);
+            // A link that leads nowhere is there too.
+            if target.symlink_metadata().is_ok() {
+                let message = format!("\"{}\" exists already; --force replaces it", target.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+            }
+            let (other, sha256) = *first.entry(&file.path).or_insert((job, &file.sha256));
+            if sha256 != file.sha256 {
+                let message = format!(
+                    "jobs \"{other}\" and \"{job}\" kept different files at \"{}\"; name one of them, or let the last one \
+                     win with --force",
+                    file.path
+                );
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Artifacts for FileArtifacts {
@@ -115,7 +134,9 @@ impl Artifacts for FileArtifacts {
     }
 
     fn restore(&self, run: &RunId, stage: &StageId, workspace: &Path) -> io::Result<Vec<KeptFile>> {
-        self.bring_out(run, Some(stage), workspace, true)
+        let jobs = self.list(run, Some(stage))?;
+        self.bring_out(run, &jobs, workspace, true)?;
+        Ok(jobs.into_iter().flat_map(|(_, files)| files).collect())
     }
 
     fn adopt(&self, from: &RunId, run: &RunId, job: &JobId) -> io::Result<()> {
@@ -303,16 +324,37 @@ mod tests {
         let artifacts = FileArtifacts::new(temp.path().join("runs"));
         let run = RunId::from("r");
         artifacts.keep(&run, &JobId::from("j"), &temp.path().join("w"), &["a".to_owned()]).expect("kept");
+        let jobs = artifacts.list(&run, None).expect("lists");
         let out = temp.path().join("out");
         write(&out.join("a/f"), "mine");
-        assert!(artifacts.bring_out(&run, None, &out, false).is_err());
-        artifacts.bring_out(&run, None, &out, true).expect("told so");
+        assert!(artifacts.bring_out(&run, &jobs, &out, false).is_err());
+        artifacts.bring_out(&run, &jobs, &out, true).expect("told so");
         assert_eq!(fs::read_to_string(out.join("a/f")).expect("there"), "1");
         let trap = temp.path().join("trap");
         fs::create_dir_all(&trap).expect("a folder");
         std::os::unix::fs::symlink(temp.path(), trap.join("a")).expect("links");
-        assert!(artifacts.bring_out(&run, None, &trap, true).is_err());
+        assert!(artifacts.bring_out(&run, &jobs, &trap, true).is_err());
         artifacts.adopt(&run, &RunId::from("r2"), &JobId::from("j")).expect("adopted");
         assert_eq!(artifacts.list(&RunId::from("r2"), None).expect("lists")[0].1.len(), 1);
+    }
+
+    #[test]
+    fn two_jobs_that_kept_different_files_at_one_path_do_not_replace_each_other() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let (workspace, out) = (temp.path().join("w"), temp.path().join("out"));
+        let artifacts = FileArtifacts::new(temp.path().join("runs"));
+        let run = RunId::from("r");
+        for (job, text) in [("t.1", "same"), ("t.2", "same"), ("t.3", "other")] {
+            write(&workspace.join("report"), text);
+            artifacts.keep(&run, &JobId::from(job), &workspace, &["report".to_owned()]).expect("kept");
+        }
+        let jobs = artifacts.list(&run, None).expect("lists");
+        let error = artifacts.bring_out(&run, &jobs, &out, false).expect_err("they differ").to_string();
+        assert!(error.contains("\"t.1\" and \"t.3\""), "{error}");
+        assert!(!out.exists(), "nothing was copied");
+        artifacts.bring_out(&run, &jobs[..2], &out, false).expect("they are the same");
+        assert_eq!(fs::read_to_string(out.join("report")).expect("there"), "same");
+        artifacts.bring_out(&run, &jobs, &out, true).expect("told so");
+        assert_eq!(fs::read_to_string(out.join("report")).expect("there"), "other");
     }
 }
