@@ -1,5 +1,7 @@
 //! Jobs in real containers. `scripts/docker-up` starts an engine; then `cargo test --test docker -- --ignored`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "docker/place.rs"]
 mod place;
 

@@ -24,8 +24,6 @@ pub struct Options {
     pub labels: HashMap<String, String>,
     /// `--health-*`.
     pub health: Option<HealthConfig>,
-    /// `--publish`.
-    pub publish: Vec<String>,
     /// Everything that goes to the host configuration.
     pub host: HostConfig,
 }
@@ -43,9 +41,6 @@ impl Options {
                 }
                 _ => (word, None),
             };
-            if widens(&name) && !allow_privileged {
-                return Err(refused(&name));
-            }
             if options.flag(&name, given.as_deref())? {
                 continue;
             }
@@ -53,7 +48,13 @@ impl Options {
                 Some(value) => value,
                 None => words.next().ok_or_else(|| format!("container option \"{name}\" needs a value"))?,
             };
+            if widens(&name, &value) && !allow_privileged {
+                return Err(refused(&name));
+            }
             options.set(&name, value, allow_privileged)?;
+        }
+        if options.host.privileged == Some(true) && !allow_privileged {
+            return Err(refused("--privileged"));
         }
         Ok(options)
     }
@@ -86,10 +87,14 @@ impl Options {
             "--user" | "-u" => self.user = Some(value),
             "--env" | "-e" => self.env.push(value),
             "--hostname" | "-h" => self.hostname = Some(value),
+            // The way out of a container by a descriptor that the engine left open goes by here.
+            "--workdir" | "-w" if value.starts_with("/proc") => return Err(wrong("it may not be below /proc")),
             "--workdir" | "-w" => self.workdir = Some(value),
             "--entrypoint" => self.entrypoint = Some(value),
             "--network-alias" => self.aliases.push(value),
-            "--publish" | "-p" => self.publish.push(value),
+            "--publish" | "-p" => {
+                return Err(format!("container option \"{name}\" is not taken: write the port under \"ports:\""));
+            }
             "--label" | "-l" => {
                 let (key, value) = value.split_once('=').unwrap_or((&value, ""));
                 self.labels.insert(key.to_owned(), value.to_owned());
@@ -145,11 +150,8 @@ impl Options {
             "--ipc" => host.ipc_mode = Some(value),
             "--uts" => host.uts_mode = Some(value),
             "--userns" => host.userns_mode = Some(value),
-            "--network" | "--net" => {
-                return Err(format!(
-                    "container option \"{name}\" is not taken: Slipway makes the network; services reach each other by their names"
-                ));
-            }
+            // A job's own network comes before this: services are reached in it.
+            "--network" | "--net" => host.network_mode = Some(value),
             "--health-cmd" => {
                 self.health().test = Some(vec!["CMD-SHELL".to_owned(), value]);
             }
@@ -180,20 +182,37 @@ impl Options {
     }
 }
 
-/// Options that give a container more rights than it has by itself.
-fn widens(name: &str) -> bool {
-    let wide = [
-        "--privileged",
-        "--cap-add",
-        "--device",
-        "--pid",
-        "--ipc",
-        "--uts",
-        "--userns",
-        "--security-opt",
-        "--group-add",
-    ];
-    wide.contains(&name)
+/// What docker itself gives every container: adding it gives back what Slipway drops, and no more.
+const USUAL_CAPABILITIES: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// Options that give a container more rights than docker gives by itself.
+fn widens(name: &str, value: &str) -> bool {
+    match name {
+        "--device" | "--pid" | "--uts" | "--userns" | "--group-add" => true,
+        "--ipc" => !matches!(value, "none" | "private" | "shareable"),
+        "--network" | "--net" => !matches!(value, "none" | "bridge" | "default"),
+        "--cap-add" => {
+            let name = value.to_uppercase();
+            !USUAL_CAPABILITIES.contains(&name.strip_prefix("CAP_").unwrap_or(&name))
+        }
+        "--security-opt" => !matches!(value, "no-new-privileges" | "no-new-privileges:true"),
+        _ => false,
+    }
 }
 
 fn refused(name: &str) -> String {
@@ -306,20 +325,33 @@ mod tests {
             "--pid host",
             "-v /:/host",
             "--security-opt seccomp=unconfined",
+            "--ipc=host",
+            "--network host",
+            "--net container:other",
         ];
         for text in wide {
             let error = Options::parse(text, false).expect_err(text);
             assert!(error.contains("--allow-privileged"), "{error}");
             Options::parse(text, true).expect(text);
         }
-        Options::parse("-v data:/data", false).expect("a named volume");
+        for text in [
+            "-v data:/data",
+            "--cap-add NET_RAW",
+            "--cap-add=cap_sys_chroot",
+            "--ipc private",
+            "--network none",
+            "--privileged=false",
+        ] {
+            Options::parse(text, false).expect(text);
+        }
     }
 
     #[test]
     fn what_is_not_known_is_named() {
         for (text, word) in [
             ("--blkio 5", "--blkio"),
-            ("--network host", "--network"),
+            ("-p 80:80", "ports:"),
+            ("-w /proc/self/fd/8", "/proc"),
             ("--user", "needs a value"),
             ("-m x", "-m"),
             ("'a", "quoted"),
