@@ -2,15 +2,21 @@
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
+use crate::client::shim::protocol::folder_of;
 use crate::runner::contract::SandboxSpec;
+use crate::runner::docker::body;
 
 /// The folder in `spec.folder` that holds the shim's socket and the files of steps.
 pub const BOX: &str = "box";
 /// The shim's socket in it.
 pub const SOCKET: &str = "sock";
+/// The number of the step that opens files to everybody; no step of a file has it.
+pub const RELEASE_STEP: u32 = u32::MAX;
+/// As many as fit in a command line.
+const MOST_FOREIGN: usize = 5000;
 
 /// The attempt's folder is private; what is in it is open to the container's user, whoever that is, and to nobody else who
 /// cannot enter the folder above.
@@ -79,6 +85,36 @@ pub fn open_workspace(spec: &SandboxSpec) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The topmost folders below the attempt's that belong to somebody else, as the container sees them. Only what lies in such
+/// folders cannot be removed from here. The user's own checkout (`--in-place`) is not looked at.
+pub fn foreign(spec: &SandboxSpec) -> Vec<String> {
+    let ours = rustix::process::geteuid().as_raw();
+    let mut roots = vec![
+        (spec.folder.join(BOX), body::BOX),
+        (spec.folder.join("temp"), body::TEMP),
+        (spec.folder.join("home"), body::HOME),
+    ];
+    if spec.workspace.starts_with(&spec.run_folder) {
+        roots.push((spec.workspace.clone(), body::WORKSPACE));
+    }
+    let mut found = Vec::new();
+    // The shim makes it for the step that opens the others.
+    found.extend(folder_of(&spec.attempt.step(RELEASE_STEP).to_string()).map(|name| format!("{}/{name}", body::BOX)));
+    let mut left: Vec<(PathBuf, String)> = roots.into_iter().map(|(path, inner)| (path, inner.to_owned())).collect();
+    while let Some((folder, inner)) = left.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(data) = entry.metadata() else { continue };
+            let inner = format!("{inner}/{}", entry.file_name().to_string_lossy());
+            match data.is_dir() {
+                true if data.uid() == ours => left.push((entry.path(), inner)),
+                true if found.len() < MOST_FOREIGN => found.push(inner),
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -42,8 +42,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 /// How long giving files back to this user may take.
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
-/// A step's number that no step of a file has.
-const RELEASE_STEP: u32 = u32::MAX;
 
 /// How containers are used.
 #[derive(Clone)]
@@ -239,7 +237,8 @@ async fn connect(spec: &SandboxSpec, token: Vec<u8>) -> Result<ShimClient, Runne
 }
 
 /// Where this process is not root, files of the container's user are not ours to remove: the container opens them to
-/// everybody before it goes. An image without `chmod` keeps them closed; then removing them fails and says so.
+/// everybody before it goes. An image without `chmod` keeps them closed, and so does a container that is dead; then removing
+/// them fails and says so.
 async fn release(spec: &SandboxSpec) {
     if rustix::process::geteuid().is_root() || !spec.folder.join(folders::BOX).join(SOCKET).exists() {
         return;
@@ -247,12 +246,10 @@ async fn release(spec: &SandboxSpec) {
     let Ok(Some(token)) = folders::token(spec) else { return };
     let opened = async {
         let shim = connect(spec, token).await.ok()?;
-        // The user's own checkout (`--in-place`) is not opened to everybody.
-        let workspace = spec.workspace.starts_with(&spec.run_folder).then_some(body::WORKSPACE);
-        let places = [body::TEMP, body::HOME, body::BOX].into_iter().chain(workspace);
+        let places = folders::foreign(spec);
         let command = StepCommand {
-            key: spec.attempt.step(RELEASE_STEP),
-            argv: ["chmod", "-R", "a+rwX"].into_iter().chain(places).map(str::to_owned).collect(),
+            key: spec.attempt.step(folders::RELEASE_STEP),
+            argv: ["chmod", "-R", "a+rwX"].into_iter().map(str::to_owned).chain(places).collect(),
             env: Vec::new(),
             path: Vec::new(),
             cwd: "/".to_owned(),
