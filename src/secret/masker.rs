@@ -1,13 +1,13 @@
 //! Streaming masker: secrets become `***` however the bytes are split, and overlapping or touching ones become one `***`
 //! (to mask the first alone would show the end of the second).
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::secret::automaton::{Automaton, Gear};
+use crate::secret::automaton::Gear;
 use crate::secret::encode::forms;
+use crate::secret::layers::{Automata, Layers};
 
 /// What stands in place of a secret.
 const STARS: &[u8] = b"***";
@@ -22,15 +22,7 @@ pub struct Masker {
 struct Shared {
     /// Counts additions, so that streams notice them without the lock.
     generation: AtomicU64,
-    set: Mutex<Set>,
-}
-
-#[derive(Default)]
-struct Set {
-    forms: BTreeSet<String>,
-    /// Made when it is asked for, and again after additions.
-    automaton: Option<Arc<Automaton>>,
-    built: u64,
+    set: Mutex<Layers>,
 }
 
 impl fmt::Debug for Masker {
@@ -49,9 +41,7 @@ impl Masker {
     /// bytes that they still hold too.
     pub fn add(&self, secret: &str) {
         let mut set = self.set();
-        let before = set.forms.len();
-        set.forms.extend(forms(secret));
-        if set.forms.len() > before {
+        if set.extend(forms(secret)) {
             self.shared.generation.fetch_add(1, Ordering::Release);
         }
     }
@@ -69,7 +59,7 @@ impl Masker {
     /// Whether `text` holds a secret.
     pub fn contains_secret(&self, text: &str) -> bool {
         let mut any = false;
-        if let Some(automaton) = self.automaton().0 {
+        for automaton in self.automata().0.iter() {
             automaton.search(text.as_bytes(), 0, Gear::Skip, &mut |_, _| any = true);
         }
         any
@@ -77,45 +67,41 @@ impl Masker {
 
     /// A stream over which secrets are masked whatever the split.
     pub fn stream(&self) -> MaskStream {
-        let (automaton, generation) = self.automaton();
+        let (automata, generation) = self.automata();
         MaskStream {
             masker: self.clone(),
-            automaton,
+            gears: vec![Gear::Skip; automata.len()],
+            automata,
             generation,
             held: Vec::new(),
             head: 0,
-            gear: Gear::Skip,
             found: Vec::new(),
             masked_to: None,
         }
     }
 
-    fn set(&self) -> MutexGuard<'_, Set> {
+    fn set(&self) -> MutexGuard<'_, Layers> {
         // The set is whole after each statement that changes it, so a panic elsewhere does not spoil it.
         self.shared.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn automaton(&self) -> (Option<Arc<Automaton>>, u64) {
+    fn automata(&self) -> (Automata, u64) {
         let mut set = self.set();
-        let generation = self.shared.generation.load(Ordering::Acquire);
-        if set.built != generation {
-            let patterns: Vec<String> = set.forms.iter().cloned().collect();
-            set.automaton = Automaton::new(&patterns).map(Arc::new);
-            set.built = generation;
-        }
-        (set.automaton.clone(), generation)
+        // Only who holds the lock counts on, so this is the generation of what is made ready.
+        (set.ready(), self.shared.generation.load(Ordering::Acquire))
     }
 }
 
 /// Masks one stream of bytes; holds back what may be the beginning of a secret: at most one byte less than the longest form.
 pub struct MaskStream {
     masker: Masker,
-    automaton: Option<Arc<Automaton>>,
+    automata: Automata,
+    /// Where the search of each automaton stands.
+    gears: Vec<Gear>,
     generation: u64,
     /// Bytes that have come; those before `head` have gone out.
     held: Vec<u8>,
     head: usize,
-    gear: Gear,
     /// Secrets that are found and not yet written, ascending and apart from each other. Places are indices of `held`.
     found: Vec<(usize, usize)>,
     /// Where the last mask that went out ends, if it may still grow. Never before `head`.
@@ -128,20 +114,37 @@ impl MaskStream {
         let generation = self.masker.shared.generation.load(Ordering::Acquire);
         let mut from = self.held.len();
         if generation != self.generation {
-            (self.automaton, self.generation) = self.masker.automaton();
-            (from, self.gear) = (self.head, Gear::Skip);
+            (self.automata, self.generation) = self.masker.automata();
+            (from, self.gears) = (self.head, vec![Gear::Skip; self.automata.len()]);
         }
-        let Some(automaton) = self.automaton.clone() else {
+        if self.automata.is_empty() {
             out.extend_from_slice(bytes);
             return;
-        };
+        }
         self.held.extend_from_slice(bytes);
-        let (found, masked_to) = (&mut self.found, &mut self.masked_to);
-        let (gear, open) =
-            automaton.search(&self.held, from, self.gear, &mut |end, len| join(found, masked_to, end - len, end));
-        self.gear = gear;
+        let open = self.search(from);
         self.release(self.held.len() - open, out);
         self.compact();
+    }
+
+    /// Looks at what has come; gives how many bytes at the end may still become a secret.
+    fn search(&mut self, from: usize) -> usize {
+        let (found, masked_to) = (&mut self.found, &mut self.masked_to);
+        if let ([automaton], [gear]) = (&*self.automata, &mut *self.gears) {
+            let open;
+            (*gear, open) =
+                automaton.search(&self.held, from, *gear, &mut |end, len| join(found, masked_to, end - len, end));
+            return open;
+        }
+        let (mut all, mut most) = (Vec::new(), 0);
+        for (automaton, gear) in self.automata.iter().zip(&mut self.gears) {
+            let open;
+            (*gear, open) = automaton.search(&self.held, from, *gear, &mut |end, len| all.push((end, len)));
+            most = most.max(open);
+        }
+        all.sort_unstable();
+        all.into_iter().for_each(|(end, len)| join(found, masked_to, end - len, end));
+        most
     }
 
     /// How many input bytes are held back.
@@ -156,7 +159,8 @@ impl MaskStream {
         self.release(self.held.len(), out);
         self.held.clear();
         self.found.clear();
-        (self.head, self.gear, self.masked_to) = (0, Gear::Skip, None);
+        self.gears.fill(Gear::Skip);
+        (self.head, self.masked_to) = (0, None);
     }
 
     /// Writes everything before `certain`: no secret that is still to be found begins there.
@@ -232,7 +236,7 @@ mod tests {
     /// Looks for every form at every place: slow and plain.
     fn oracle(masker: &Masker, text: &[u8]) -> Vec<u8> {
         let mut hidden = vec![false; text.len() + 1];
-        for form in &masker.set().forms {
+        for form in masker.set().forms() {
             for at in 0..text.len() {
                 if text[at..].starts_with(form.as_bytes()) {
                     hidden[at..at + form.len()].fill(true);
@@ -298,6 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn values_registered_one_by_one_make_few_layers() {
+        let masker = Masker::new();
+        let (mut stream, mut out) = (masker.stream(), Vec::new());
+        for n in 0..300 {
+            masker.add(&format!("value-number-{n}-of-many"));
+            stream.write(format!("value-number-{n}-of-many value-number-0-of-many;").as_bytes(), &mut out);
+            let layers = masker.set().ready().len();
+            assert!(layers <= 10, "{layers} layers after {n} values");
+        }
+        stream.finish(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "*** ***;".repeat(300));
+    }
+
+    #[test]
     fn every_encoding_is_masked_in_a_text() {
         let masker = masker(&["p@ss\"wörd'&more<stuff>"]);
         for form in forms("p@ss\"wörd'&more<stuff>") {
@@ -314,10 +332,18 @@ mod tests {
             text in prop::collection::vec(prop_oneof![4 => Just(b'a'), 4 => Just(b'b'), 2 => Just(b'c'), 1 => any::<u8>()], 0..200),
             planted in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..4),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+            layered in 1_usize..9,
         ) {
-            let masker = masker(&secrets.iter().map(String::as_str).collect::<Vec<_>>());
+            let masker = Masker::new();
+            for (n, secret) in secrets.iter().enumerate() {
+                masker.add(secret);
+                // Those made ready one by one make several layers.
+                if n % layered == 0 {
+                    drop(masker.stream());
+                }
+            }
             let mut text = text;
-            let known: Vec<String> = masker.set().forms.iter().cloned().collect();
+            let known: Vec<String> = masker.set().forms().cloned().collect();
             for (form, at) in planted {
                 if !known.is_empty() {
                     let at = at.index(text.len() + 1);
@@ -338,13 +364,13 @@ mod tests {
             secrets in prop::collection::vec("[ab]{2,9}", 1..5), text in "[abc]{0,60}",
         ) {
             let masker = masker(&secrets.iter().map(String::as_str).collect::<Vec<_>>());
-            let longest = masker.set().forms.iter().map(String::len).max().unwrap_or(0);
+            let longest = masker.set().forms().map(String::len).max().unwrap_or(0);
             let (mut stream, mut out) = (masker.stream(), Vec::new());
             for (i, byte) in text.bytes().enumerate() {
                 stream.write(&[byte], &mut out);
                 prop_assert!(stream.held() < longest.max(1));
                 let sent = &text.as_bytes()[..=i];
-                for form in &masker.set().forms {
+                for form in masker.set().forms() {
                     let open = (1..form.len()).rev().find(|n| sent.ends_with(&form.as_bytes()[..*n])).unwrap_or(0);
                     prop_assert!(stream.held() >= open, "{:?} holds {} of {:?}", form, stream.held(), sent);
                 }

@@ -2,6 +2,7 @@
 
 mod automaton;
 mod encode;
+mod layers;
 mod masker;
 mod value;
 
