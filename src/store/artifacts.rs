@@ -20,6 +20,7 @@ use crate::event::KeptFile;
 use crate::id::{JobId, RunId, StageId};
 use crate::store::contract::Artifacts;
 use crate::store::folder::make_private;
+use crate::store::within::make_within;
 use crate::workspace::contract::hex;
 
 /// Bytes that one job may keep.
@@ -254,15 +255,8 @@ fn place(from: &Path, to: &Path, path: &str) -> io::Result<()> {
     if relative.components().any(|part| !matches!(part, Component::Normal(_))) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the kept path \"{path}\" leaves its folder")));
     }
+    make_within(to, relative.parent().unwrap_or(Path::new("")))?;
     let target = to.join(relative);
-    if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent)?;
-        let (real, root) = (parent.canonicalize()?, to.canonicalize()?);
-        if !real.starts_with(&root) {
-            let message = format!("\"{}\" leads out of \"{}\"", parent.display(), to.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-    }
     match fs::remove_file(&target) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::system_time;
 use crate::store::contract::Caches;
 use crate::store::folder::make_private;
+use crate::store::within::make_within;
 use crate::workspace::contract::hex;
 
 /// All entries together, when nobody says otherwise.
@@ -191,24 +192,17 @@ fn unpack(file: File, paths: &[PathBuf]) -> io::Result<()> {
             }
             continue;
         }
-        // `unpack_in` wants the name as it is in the archive; a builder of the right name is made by hand instead.
-        let target = base.join(rest);
-        let parent = target.parent().unwrap_or(base);
-        fs::create_dir_all(parent)?;
-        if !parent.canonicalize()?.starts_with(base.canonicalize()?) {
-            let message = format!("entry \"{}\" leads out of its folder by a link", name.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        match entry.header().entry_type().is_dir() {
-            true => fs::create_dir_all(&target)?,
-            false => {
-                // A hard link in an archive names another entry; ours are made without.
-                if entry.header().entry_type().is_hard_link() {
-                    continue;
-                }
-                let _ = fs::remove_file(&target);
-                entry.unpack(&target).map(drop)?;
+        let folder = entry.header().entry_type().is_dir();
+        make_within(base, if folder { rest } else { rest.parent().unwrap_or(Path::new("")) })?;
+        if !folder {
+            // A hard link in an archive names another entry, and devices are nobody's cache; ours are made without.
+            let kind = entry.header().entry_type();
+            if !(kind.is_file() || kind.is_symlink() || kind.is_gnu_sparse()) {
+                continue;
             }
+            let target = base.join(rest);
+            let _ = fs::remove_file(&target);
+            entry.unpack(&target).map(drop)?;
         }
     }
     Ok(())

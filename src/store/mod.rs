@@ -13,3 +13,4 @@ pub mod memory;
 pub mod seal;
 pub mod sqlite;
 pub mod wake;
+mod within;

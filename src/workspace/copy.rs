@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{Timespec, Timestamps};
 
 use crate::workspace::contract::{CopyTotals, Workspaces};
+use crate::workspace::git_data::{git_data, is_copied, settle};
 use crate::workspace::hash::hash_files;
 
 /// Copies checkouts on this machine.
@@ -28,8 +29,12 @@ impl Workspaces for LocalWorkspaces {
                 for file in files {
                     copy.entry(from, &file, false)?;
                 }
-                if let Some(git) = git_folder(from) {
-                    copy.tree(&git, Path::new(".git"), true)?;
+                let git = git_data(from)?;
+                for folder in &git {
+                    copy.tree(folder, Path::new(".git"), true)?;
+                }
+                if git.iter().any(|folder| *folder != from.join(".git")) {
+                    settle(&to.join(".git"))?;
                 }
             }
             None => copy.tree(from, Path::new(""), false)?,
@@ -115,10 +120,13 @@ impl Copy {
                     let name = folder.join(entry.file_name());
                     let kind = entry.file_type()?;
                     // A copy within the copied folder (a state folder in a checkout) would never end.
-                    if kind.is_dir() && !root.starts_with(entry.path()) {
+                    if git && !is_copied(&name) || kind.is_dir() && root.starts_with(entry.path()) {
+                        continue;
+                    }
+                    if kind.is_dir() {
                         fs::create_dir_all(self.to.join(&name))?;
                         open.push(name);
-                    } else if !(kind.is_dir() || git && name.extension() == Some(OsStr::new("lock"))) {
+                    } else {
                         self.entry(from, &name, objects)?;
                     }
                 }
@@ -180,13 +188,6 @@ fn listed_by_git(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     files.dedup();
     // A folder that the repository around it ignores has files all the same.
     Ok(Some(files).filter(|files| !files.is_empty()))
-}
-
-/// The folder of git's data. Of a linked work tree it is a file, which points to data that lives elsewhere: then the copy has
-/// none, since two work trees must not share one index.
-fn git_folder(checkout: &Path) -> Option<PathBuf> {
-    let git = checkout.join(".git");
-    git.is_dir().then_some(git)
 }
 
 /// Makes every folder below `path` writable, so that its entries can be removed. Links are not followed.

@@ -2,4 +2,5 @@
 
 pub mod contract;
 pub mod copy;
+pub mod git_data;
 pub mod hash;
