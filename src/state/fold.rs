@@ -243,14 +243,16 @@ impl RunState {
         Ok(())
     }
 
-    /// Stage and leg of a job: the leg's number stands in its id.
+    /// Stage and leg of a job. The leg's number stands in its id; where only some legs were selected it is not its place.
     fn place(&self, id: &JobId) -> Option<(usize, usize)> {
         let stage = *self.index.get(&id.stage())? as usize;
-        let leg = match id.as_str().split_once('.') {
-            Some((_, number)) => number.parse::<usize>().ok()?.checked_sub(1)?,
-            None => 0,
-        };
-        Some((stage, leg))
+        let Some(number) = number(id) else { return Some((stage, 0)) };
+        let (jobs, first) = (&self.stages[stage].jobs, number.checked_sub(1)?);
+        if jobs.get(first).is_some_and(|job| job.id == *id) {
+            return Some((stage, first));
+        }
+        let found = jobs.binary_search_by_key(&Some(number), |job| self::number(&job.id)).ok()?;
+        (jobs[found].id == *id).then_some((stage, found))
     }
 
     fn stage_mut(&mut self, id: &StageId) -> Result<&mut StageState, String> {
@@ -339,6 +341,11 @@ impl JobState {
     fn new(id: JobId, name: String, matrix: Value) -> Self {
         Self { id, name, matrix, phase: JobPhase::Pending, attempt: 0 }
     }
+}
+
+/// The number of a leg.
+fn number(id: &JobId) -> Option<usize> {
+    id.as_str().split_once('.')?.1.parse().ok()
 }
 
 /// The kebab-case name of an event.

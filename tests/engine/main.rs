@@ -1,5 +1,6 @@
 //! The engine over a scripted runner: pipeline text to plan to records, with the real store, and with time that stands still
 //! where time counts.
+#![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
 
 mod case;
 
