@@ -79,6 +79,7 @@ struct Shared {
     refused: HashMap<String, String>,
     open: HashSet<AttemptId>,
     started: Vec<StepCommand>,
+    keys: HashSet<StepKey>,
     signals: Vec<(StepKey, Signal)>,
     waiting: HashMap<StepKey, mpsc::Sender<Signal>>,
     violations: Vec<String>,
@@ -224,7 +225,7 @@ impl Sandbox for ScriptedSandbox {
         let script = self.runner.script_of(&key);
         {
             let mut shared = self.runner.shared();
-            if shared.started.iter().any(|known| known.key == key) {
+            if !shared.keys.insert(key.clone()) {
                 shared.violations.push(format!("step {key} was started twice"));
             }
             if !shared.open.contains(&key.attempt_id()) {
