@@ -418,7 +418,7 @@ fn closed(run: &RunContext, input: &AttemptInput, facts: JobFacts) -> Ran {
         progress.lost = !progress.cancelled;
     }
     let scope = JobScope { progress: Some(&progress), ..JobScope::job(run, &facts) };
-    let outputs = super::finish::outputs(run, &input.job, &scope, &mut |_| {});
+    let outputs = super::finish::outputs(run, &input.job, &scope, &progress, &mut |_| {});
     Ran { progress, outputs, reason: None }
 }
 

@@ -47,6 +47,8 @@ impl StepEffects {
 pub struct JobProgress {
     /// The `steps` context.
     pub(super) steps: Object,
+    /// Outputs of all steps so far; later ones win. In a file with `stages:` they are the stage's.
+    pub outputs: Vec<(String, String)>,
     /// `GITHUB_ENV` so far; later ones win.
     pub env: Vec<(String, String)>,
     /// PATH entries, the last added first.
@@ -72,6 +74,10 @@ impl JobProgress {
         for (name, value) in &effects.env {
             self.env.retain(|(known, _)| known != name);
             self.env.push((name.clone(), value.clone()));
+        }
+        for (name, value) in &effects.outputs {
+            self.outputs.retain(|(known, _)| known != name);
+            self.outputs.push((name.clone(), value.clone()));
         }
         for entry in &effects.path {
             self.path.retain(|known| known != entry);

@@ -6,11 +6,12 @@ use globset::{GlobBuilder, GlobSetBuilder};
 
 use crate::event::{Event, Outcome};
 use crate::expr::Scope;
-use crate::model::{CacheSpec, Job};
+use crate::model::{CacheSpec, Dialect, Job};
 use crate::runner::contract::Progress;
 
 use super::attempt::{Attempt, AttemptInput};
 use super::context::RunContext;
+use super::effects::JobProgress;
 use super::job_log::JobLog;
 use super::junit;
 use super::message::JournalGone;
@@ -138,7 +139,7 @@ impl Attempt<'_> {
     pub(super) fn outputs(&self, log: &JobLog) -> Vec<(String, String)> {
         let hash = self.hash_files();
         let scope = JobScope { hash_files: Some(&hash), ..self.step_scope(&[]) };
-        outputs(self.run, &self.job, &scope, &mut |line| log.line(line))
+        outputs(self.run, &self.job, &scope, &self.progress, &mut |line| log.line(line))
     }
 
     fn cache(&self, cache: &CacheSpec) -> Result<CacheAsked, String> {
@@ -160,14 +161,25 @@ impl Attempt<'_> {
     }
 }
 
-/// A job's `outputs`, evaluated in `scope`.
+/// A job's `outputs`, evaluated in `scope`. With `stages:` those of its steps need no declaration; what is declared wins.
 pub(super) fn outputs(
     run: &RunContext,
     job: &Job,
     scope: &dyn Scope,
+    progress: &JobProgress,
     say: &mut dyn FnMut(&str),
 ) -> Vec<(String, String)> {
     let mut list = Vec::with_capacity(job.outputs.len());
+    if run.plan.pipeline.dialect == Dialect::Stages {
+        let undeclared =
+            progress.outputs.iter().filter(|(name, _)| !job.outputs.iter().any(|(own, _)| own.value == *name));
+        for (name, value) in undeclared {
+            match run.masker.contains_secret(value) {
+                true => say(&format!("output \"{name}\" was dropped, since it may hold a secret")),
+                false => list.push((name.clone(), value.clone())),
+            }
+        }
+    }
     for (name, value) in &job.outputs {
         match text(value, scope) {
             Ok(text) if run.masker.contains_secret(&text) => {

@@ -30,17 +30,17 @@ async fn outputs_reach_those_who_need_them_and_make_matrices() {
     strategy: {matrix: {v: '${{ fromJSON(needs.a.outputs.list) }}'}}
     steps: [{run: 'echo ${{ matrix.v }} ${{ needs.a.outputs.word }} ${{ strategy.job-total }}'}]
   c:
-    needs: b
-    steps: [{run: 'echo ${{ needs.b.result }}'}]
+    needs: [a, b]
+    steps: [{run: 'echo ${{ needs.b.result }} ${{ needs.a.outputs.free }}'}]
 ",
     )
-    .script("a/1/0", Script::exit(0).writes("output", "list=[\"x\",\"y\"]\nword=salt\n"))
+    .script("a/1/0", Script::exit(0).writes("output", "list=[\"x\",\"y\"]\nword=salt\nfree=undeclared\n"))
     .run()
     .await;
     assert_eq!(done.outcome, Outcome::Success);
     assert_eq!(done.started(), ["a/1/0", "b.1/1/0", "b.2/1/0", "c/1/0"]);
     assert!(done.script_of("b.2/1/0").contains("echo y salt 2"), "{}", done.script_of("b.2/1/0"));
-    assert!(done.script_of("c/1/0").contains("echo success"));
+    assert!(done.script_of("c/1/0").contains("echo success undeclared"));
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn failures_can_be_allowed() {
     assert_eq!(done.outcome, Outcome::Success);
     assert_eq!(done.step_end("a/1/0"), (Outcome::Failure, Outcome::Success));
     assert!(done.script_of("a/1/1").contains("echo failure success"));
-    assert!(done.script_of("c/1/0").contains("echo success"));
+    assert!(done.script_of("c/1/0").contains("echo success undeclared"));
 }
 
 #[tokio::test]
