@@ -13,14 +13,14 @@ use tokio::process::Command;
 
 /// A helper that asks a person would wait for ever.
 const HELPER_LIMIT: Duration = Duration::from_secs(20);
-/// The key under which docker keeps the credentials of its own registry.
-const DEFAULT_KEY: &str = "https://index.docker.io/v1/";
+/// How the key begins under which the engine's own registry stands in the configuration.
+const DEFAULT_KEY_BEGINS: &str = "https://index.";
 
 /// Credentials for `registry` (`None`: the default one), if the user's configuration has some.
 pub async fn for_registry(registry: Option<&str>) -> Option<DockerCredentials> {
     let text = tokio::fs::read_to_string(config_path()?).await.ok()?;
     let config: Value = serde_json::from_str(&text).ok()?;
-    let keys = keys(registry);
+    let keys = keys(registry, &config);
     let helper = keys.iter().find_map(|key| config["credHelpers"][key].as_str()).or(config["credsStore"].as_str());
     if let Some(helper) = helper {
         for key in &keys {
@@ -41,9 +41,10 @@ fn config_path() -> Option<PathBuf> {
 }
 
 /// The names under which a registry may stand in the configuration.
-fn keys(registry: Option<&str>) -> Vec<String> {
+fn keys(registry: Option<&str>, config: &Value) -> Vec<String> {
+    let known = config["auths"].as_object().into_iter().flatten().map(|(key, _)| key);
     match registry {
-        None => vec![DEFAULT_KEY.to_owned()],
+        None => known.filter(|key| key.starts_with(DEFAULT_KEY_BEGINS)).cloned().collect(),
         Some(host) => vec![host.to_owned(), format!("https://{host}"), format!("https://{host}/v1/")],
     }
 }
@@ -93,6 +94,14 @@ async fn ask_helper(helper: &str, key: &str) -> Option<DockerCredentials> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_registry_is_found_under_the_names_that_it_may_have() {
+        let config = json!({"auths": {"https://index.example/v1/": {}, "reg.local:5000": {}}});
+        assert_eq!(keys(None, &config), ["https://index.example/v1/"]);
+        assert!(keys(Some("reg.local:5000"), &config).contains(&"reg.local:5000".to_owned()));
+        assert!(keys(None, &json!({})).is_empty());
+    }
 
     #[test]
     fn a_pair_is_read_in_both_forms() {
