@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use slipway::clock::instant;
+use slipway::clock::{Clock, SystemClock, instant};
 use slipway::event::{Event, Outcome, Record};
 use slipway::id::{AttemptId, RunId, StepKey};
 use slipway::store::contract::{Logs, RunFilter, Store};
@@ -28,6 +28,9 @@ const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a step masks; its script makes it, so that no file of the run holds it but by mistake.
 const MASKED: &str = "hush42hush";
+
+/// An image with a shell, made by `scripts/test-images`.
+const BUSYBOX: &str = "slipway-test/busybox";
 
 /// Every step writes its key (the name of its folder) to a file that no run owns.
 const PIPELINE: &str = r##"
@@ -123,20 +126,36 @@ struct Left {
     summaries: BTreeMap<String, String>,
 }
 
+/// Where the jobs run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    Host,
+    Docker,
+}
+
 struct Ci {
     temp: tempfile::TempDir,
     marker: String,
+    place: Place,
 }
 
 impl Ci {
-    fn new(exit: i32) -> Self {
+    fn new(exit: i32, place: Place) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let checkout = temp.path().join("project");
         fs::create_dir(&checkout).unwrap();
-        fs::write(checkout.join("slipway.yml"), PIPELINE.replace("${{ EXIT }}", &exit.to_string())).unwrap();
+        let mut text = PIPELINE.replace("${{ EXIT }}", &exit.to_string());
+        if place == Place::Docker {
+            let folder = temp.path().display();
+            let container = format!(
+                "container: {{image: {BUSYBOX}, volumes: [\"{folder}:/marks\"], env: {{MARKS: /marks/marks}}}}"
+            );
+            text = text.replace("\n    steps:", &format!("\n    {container}\n    steps:"));
+        }
+        fs::write(checkout.join("slipway.yml"), text).unwrap();
         fs::write(checkout.join("a.txt"), "a\n").unwrap();
         let marker = format!("KILL_POINT_MARKER={}", temp.path().display());
-        Self { temp, marker }
+        Self { temp, marker, place }
     }
 
     fn home(&self) -> PathBuf {
@@ -145,7 +164,12 @@ impl Ci {
 
     fn slipway(&self, args: &[&str], kill_at: Option<Point>) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
-        command.args(args).args(["--quiet"]).current_dir(self.temp.path().join("project")).env_clear();
+        if self.place == Place::Docker && args[0] == "run" {
+            command.arg("run").arg("--allow-privileged").args(&args[1..]);
+        } else {
+            command.args(args);
+        }
+        command.arg("--quiet").current_dir(self.temp.path().join("project")).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.temp.path());
         command.env("SLIPWAY_HOME", self.home()).env("MARKS", self.temp.path().join("marks"));
         let (name, value) = self.marker.split_once('=').unwrap();
@@ -227,6 +251,12 @@ impl Ci {
             .collect();
         let memory = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
         rest.extend(memory.map(|e| e.path().display().to_string()).filter(|path| path.contains(run.as_str())));
+        if self.place == Place::Docker {
+            for kind in [["ps", "-a"].as_slice(), &["network", "ls"]] {
+                let list = Command::new("docker").args(kind).args(["-q", "--filter", &format!("name={run}")]).output();
+                rest.extend(lossy(&list.unwrap().stdout).lines().map(|id| format!("{kind:?}: {id}")));
+            }
+        }
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
             if environ.split(|byte| *byte == 0).any(|variable| variable == self.marker.as_bytes()) {
@@ -310,8 +340,8 @@ fn killed(output: &Output) -> bool {
 }
 
 /// Kills at `point`, and, with `again`, the one that takes the run up too; gives what is wrong.
-fn try_point(exit: i32, point: Point, again: Option<Point>, whole: &Left) -> Result<(), String> {
-    let ci = Ci::new(exit);
+fn try_point(place: Place, exit: i32, point: Point, again: Option<Point>, whole: &Left) -> Result<(), String> {
+    let ci = Ci::new(exit, place);
     let mut last = ci.slipway(&["run"], Some(point));
     if ci.store().list(&RunFilter::default()).map_err(|e| e.to_string())?.is_empty() {
         return Ok(());
@@ -365,8 +395,8 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn every_point(exit: i32, every: usize) {
-    let ci = Ci::new(exit);
+fn every_point(place: Place, exit: i32, first: usize, every: usize) {
+    let ci = Ci::new(exit, place);
     let output = ci.slipway(&["run"], None);
     let whole = ci.left(output.status.code()).unwrap();
     let attempts = if exit == 0 { 1 } else { 2 };
@@ -378,8 +408,11 @@ fn every_point(exit: i32, every: usize) {
     assert_eq!(ci.rest_after_a_while(), Vec::<String>::new());
 
     let records = ci.count();
-    let points: Vec<Point> =
-        (1..=records).flat_map(|record| [true, false].map(|before| Point { record, before })).step_by(every).collect();
+    let points: Vec<Point> = (1..=records)
+        .flat_map(|record| [true, false].map(|before| Point { record, before }))
+        .skip(first)
+        .step_by(every)
+        .collect();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -390,7 +423,7 @@ fn every_point(exit: i32, every: usize) {
                     let left = (records - point.record) / 2 + 1;
                     let again = (number % 3 == 0)
                         .then(|| Point { record: 1 + (point.record * 7) % left, before: !point.before });
-                    if let Err(what) = try_point(exit, *point, again, &whole) {
+                    if let Err(what) = try_point(place, exit, *point, again, &whole) {
                         let again = again.map(|again| format!(" and then {}", again.text())).unwrap_or_default();
                         wrong.lock().unwrap().push(format!("killed at {}{again}: {what}", point.text()));
                     }
@@ -399,16 +432,26 @@ fn every_point(exit: i32, every: usize) {
         }
     });
     let wrong = wrong.into_inner().unwrap();
-    println!("{} points of {records} records", points.len());
+    println!("{} points of {records} records, from point {first} on", points.len());
     assert!(wrong.is_empty(), "{} of {} points:\n{}", wrong.len(), points.len(), wrong.join("\n\n"));
 }
 
 #[test]
 fn a_run_that_succeeds_survives_every_point() {
-    every_point(0, 1);
+    every_point(Place::Host, 0, 0, 1);
 }
 
 #[test]
 fn a_run_that_fails_with_a_retry_survives() {
-    every_point(1, 5);
+    every_point(Place::Host, 1, 0, 5);
+}
+
+/// Every fifth point; where it begins moves on with time.
+#[test]
+#[ignore = "needs docker (containers with a bound folder)"]
+fn a_run_in_containers_survives() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/test-images");
+    assert!(Command::new(script).status().unwrap().success(), "{script} failed");
+    let first = SystemClock.now().0.rem_euclid(5);
+    every_point(Place::Docker, 0, usize::try_from(first).unwrap(), 5);
 }
