@@ -33,12 +33,16 @@ pub struct Known<'a> {
     pub folders: HashMap<&'a Path, u64>,
 }
 
-/// All descendants of this process with their steps; zombies are left out.
+/// All descendants of this process with their steps, parents before their children; zombies are left out. The order counts
+/// for signals: a shell whose child is interrupted first takes that for the child's failure, and its trap never runs.
 pub fn descendants(known: &Known) -> Vec<(Process, Option<u64>)> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let all: HashMap<i32, Process> = processes().map(|p| (p.pid, p)).collect();
     let living = all.values().filter(|p| !p.zombie);
-    living.filter_map(|p| chain(*p, &all, own).map(|chain| (*p, owner(&chain, known)))).collect()
+    let mut found: Vec<_> =
+        living.filter_map(|p| chain(*p, &all, own).map(|chain| (chain.len(), *p, owner(&chain, known)))).collect();
+    found.sort_by_key(|(depth, process, _)| (*depth, process.pid));
+    found.into_iter().map(|(_, process, owner)| (process, owner)).collect()
 }
 
 /// The children of this process, if the kernel tells.

@@ -64,7 +64,7 @@ stages:
   a:
     steps:
       - run: |
-          trap 'exit 130' INT
+          trap 'echo > $MARKS/trapped; exit 130' INT
           echo > $MARKS/started
           while :; do sleep 0.05; done
       - run: echo > $MARKS/next
@@ -73,8 +73,8 @@ stages:
 ";
 
 fn assert_polite(ci: &Ci) {
-    let there = ["always", "next"].map(|name| ci.mark(name).exists());
-    assert_eq!(there, [true, false], "always, next");
+    let there = ["trapped", "always", "next"].map(|name| ci.mark(name).exists());
+    assert_eq!(there, [true, true, false], "trapped, always, next");
 }
 
 #[test]
