@@ -27,10 +27,10 @@ pub struct ShimClient {
 }
 
 impl ShimClient {
-    /// Connects and says the token. While the shim is still starting it is tried again, for ten seconds in all.
+    /// Connects and says the token. While the shim does not listen yet it is tried again, for ten seconds.
     /// `name` stands in errors: the sandbox, or the run.
     pub async fn connect(name: &str, dial: Arc<dyn Dial>, token: Vec<u8>) -> Result<Self, RunnerError> {
-        let stream = driver::open(&*dial, &token, driver::CONNECT_DEADLINE).await.map_err(|source| {
+        let stream = driver::open(&*dial, &token, driver::CONNECT_ABSENCE).await.map_err(|source| {
             RunnerError::Other { what: format!("failed to reach the shim of \"{name}\""), source: source.into() }
         })?;
         let (requests, queue) = mpsc::channel(QUEUED_REQUESTS);
@@ -48,12 +48,13 @@ impl ShimClient {
     pub async fn start(&self, command: StepCommand) -> Result<mpsc::Receiver<StepEvent>, RunnerError> {
         let key = command.key.to_string();
         let program = command.argv.first().cloned().unwrap_or_default();
+        let collect = command.collect.clone();
         let frames = start_frames(&key, command).map_err(|what| RunnerError::Start {
             program: program.clone(),
             reason: format!("{what}; pass large data in a file of the workspace"),
         })?;
         let (reply, answer) = oneshot::channel();
-        let events = self.steps.open(&key, 0, Some(frames.clone()), Vec::new(), reply);
+        let events = self.steps.open(&key, 0, Some(frames.clone()), collect, reply);
         self.send(frames).await?;
         match self.answer(answer).await? {
             Opened::Known => Ok(events),

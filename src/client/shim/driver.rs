@@ -10,11 +10,14 @@ use tokio::sync::mpsc;
 use crate::client::shim::dial::{Dial, Stream};
 use crate::client::shim::protocol::{Answer, MAX_FRAME, OLDEST_VERSION, OUTPUT_CHUNK, Request, VERSION, next_frame};
 use crate::client::shim::steps::StepTable;
+use crate::clock::instant;
 
-/// How long a shim may take to start and answer.
-pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a broken stream is tried to be had again. A shim does not come back, so this is for the way there.
-const RECONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a shim may take until it listens.
+pub(super) const CONNECT_ABSENCE: Duration = Duration::from_secs(10);
+/// How long a shim that was there may not be found. It does not come back, so this is for the way there.
+const RECONNECT_ABSENCE: Duration = Duration::from_secs(3);
+/// How long a shim that is there may take to answer: on a machine that stands still for a while its steps are not lost.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Streams in a row that broke before the shim had said anything: then another will not help either.
 const FRUITLESS_STREAMS: u32 = 3;
 /// Requests written at once.
@@ -60,7 +63,7 @@ impl Driver {
                     if fruitless == FRUITLESS_STREAMS {
                         break format!("the connection to the shim breaks again and again ({error})");
                     }
-                    match open(&*self.dial, &self.token, RECONNECT_DEADLINE).await {
+                    match open(&*self.dial, &self.token, RECONNECT_ABSENCE).await {
                         Ok(again) => {
                             opened = again;
                             say_first = self.steps.resume_frames();
@@ -131,23 +134,19 @@ impl Driver {
     }
 }
 
-/// Dials until somebody answers or the deadline has passed, and exchanges hello and welcome.
-pub(super) async fn open(dial: &dyn Dial, token: &[u8], deadline: Duration) -> io::Result<Opened> {
-    let attempt = async {
-        let mut pause = Duration::from_millis(2);
-        loop {
-            match greet(dial, token).await {
-                Err(error) if may_be_starting(&error) => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_millis(100));
-                }
-                result => return result,
+/// Dials until somebody is there, for as long as `absence`, and exchanges hello and welcome.
+pub(super) async fn open(dial: &dyn Dial, token: &[u8], absence: Duration) -> io::Result<Opened> {
+    let start = instant();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match tokio::time::timeout(ANSWER_DEADLINE, greet(dial, token)).await {
+            Ok(Err(error)) if may_be_starting(&error) && start.elapsed() < absence => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
             }
+            Ok(result) => return result,
+            Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the shim did not answer in time")),
         }
-    };
-    match tokio::time::timeout(deadline, attempt).await {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the shim did not answer in time")),
     }
 }
 

@@ -13,6 +13,8 @@
 //! Must be used inside a tokio runtime. Keep the client for as long as its receivers are read.
 
 mod calls;
+#[cfg(test)]
+mod client_tests;
 mod dial;
 mod driver;
 mod embedded;

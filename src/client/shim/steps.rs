@@ -53,6 +53,8 @@ struct Entry {
     /// What the channel had no room for; a task of its own moves it on.
     waiting: VecDeque<StepEvent>,
     moving: bool,
+    /// Its last event has come and waits to be moved: the shim has nothing more to say of it.
+    finished: bool,
     parts: Vec<(String, Vec<u8>)>,
 }
 
@@ -93,6 +95,7 @@ impl StepTable {
             events,
             waiting: VecDeque::new(),
             moving: false,
+            finished: false,
             parts: Vec::new(),
         };
         state.steps.insert(key.to_owned(), entry);
@@ -131,7 +134,7 @@ impl StepTable {
     pub(super) fn resume_frames(&self) -> Vec<u8> {
         let mut frames = Vec::new();
         let mut state = self.state();
-        for (key, entry) in &mut state.steps {
+        for (key, entry) in state.steps.iter_mut().filter(|(_, entry)| !entry.finished) {
             match &entry.unanswered {
                 Some(start) => frames.extend_from_slice(start),
                 None => {
@@ -154,11 +157,10 @@ impl StepTable {
         state.ends.clear();
         state.byes.clear();
         for (key, mut entry) in std::mem::take(&mut state.steps) {
-            if entry.reply.take().is_none() {
-                self.deliver(&key, &mut entry, StepEvent::Lost { reason: reason.to_owned() });
-                if entry.moving {
-                    state.steps.insert(key, entry);
-                }
+            if entry.finished {
+                state.steps.insert(key, entry);
+            } else if entry.reply.take().is_none() {
+                self.finish(&mut state, key, entry, StepEvent::Lost { reason: reason.to_owned() });
             }
         }
     }
@@ -173,7 +175,8 @@ impl StepTable {
                     let _: Result<(), u32> = reply.send(left);
                 }
                 let of_job = |key: &String| key.rsplit_once('/').is_some_and(|(of, _)| of == job);
-                let keys: Vec<String> = state.steps.keys().filter(|key| of_job(key)).cloned().collect();
+                let open = state.steps.iter().filter(|(key, entry)| of_job(key) && !entry.finished);
+                let keys: Vec<String> = open.map(|(key, _)| key.clone()).collect();
                 for key in keys {
                     if let Some(entry) = state.steps.remove(&key) {
                         let reason = "its sandbox was closed".to_owned();
@@ -249,6 +252,7 @@ impl StepTable {
     /// Delivers a step's last event. The entry stays only while something waits to be moved.
     fn finish(self: &Arc<Self>, state: &mut State, key: String, mut entry: Entry, event: StepEvent) {
         if self.deliver(&key, &mut entry, event) && entry.moving {
+            entry.finished = true;
             state.steps.insert(key, entry);
         }
     }
