@@ -5,7 +5,7 @@ use crate::store::contract::{Request, Store, StoreError};
 
 use super::resume::take_up;
 use super::run::{on_runtime, store_failed};
-use super::session::{ShowArgs, open_state};
+use super::session::{ShowArgs, open_state, who};
 
 /// Cancels a run.
 #[derive(Debug, clap::Args)]
@@ -15,11 +15,6 @@ pub struct Args {
     /// Asks twice: the run ends at once
     #[arg(long)]
     pub now: bool,
-}
-
-/// Who asks: the user of this machine. On one's own machine that is a courtesy, not a proof.
-pub fn who() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned())
 }
 
 /// Runs the command.

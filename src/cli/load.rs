@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::cli::github;
+use crate::cli::secrets::SecretArgs;
 use crate::cli::source::{self, SourceError};
-use crate::cli::{github, secrets};
 use crate::client::git::{self, Checkout};
 use crate::diagnostic::{Diagnostics, suggest};
 use crate::exit::Exit;
@@ -43,12 +44,9 @@ pub struct LoadArgs {
     /// An environment variable of every stage
     #[arg(long = "env", value_name = "K=V", value_parser = pair)]
     pub env: Vec<(String, String)>,
-    /// A secret; a bare name takes its value from the environment
-    #[arg(long = "secret", value_name = "K=V|K", value_parser = secrets::parse)]
-    pub secrets: Vec<(String, Option<Secret>)>,
-    /// A file of secrets, `K=V` a line
-    #[arg(long, value_name = "FILE")]
-    pub secret_file: Option<PathBuf>,
+    /// Secrets.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     /// The image that a label of `runs-on` stands for
     #[arg(short = 'P', long = "platform", value_name = "LABEL=IMAGE", value_parser = pair)]
     pub platforms: Vec<(String, String)>,
@@ -151,7 +149,7 @@ fn load_quietly(args: &LoadArgs, color: bool) -> Result<(Vec<Loaded>, String), (
     }
     let world = World {
         checkout: checkout_of(&given, searched),
-        secrets: secrets::gather(&args.secrets, args.secret_file.as_deref())?,
+        secrets: args.secrets.read()?,
         vars: vars(args),
         event_name: event_name(args)?,
         payload: event(args)?,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::run::{RESUME_WINDOW, store_failed};
+use crate::cli::run::store_failed;
 use crate::cli::session::{open_state, sweep};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::exit::Exit;
@@ -12,7 +12,7 @@ use crate::id::RunId;
 use crate::report::diagnostic::counted;
 use crate::report::summary::size;
 use crate::store::cache::FileCaches;
-use crate::store::contract::{RunFilter, RunRow, Store, StoreError};
+use crate::store::contract::{RESUME_WINDOW, RunFilter, RunRow, Store, StoreError};
 use crate::store::sqlite::SqliteStore;
 
 /// Runs that ended longer ago go when nothing else is said.

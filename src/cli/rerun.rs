@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::cli::load::replan;
 use crate::cli::secrets::SecretArgs;
-use crate::clock::{Clock, SystemClock};
 use crate::engine::ports::Runners;
 use crate::engine::run::Reused;
 use crate::event::Outcome;
 use crate::exit::Exit;
 use crate::id::RunId;
+use crate::secret::Secret;
 use crate::state::{JobPhase, RunState};
-use crate::store::contract::{NewRun, Store, StoreError};
+use crate::store::contract::{Store, StoreError};
 use crate::store::sqlite::SqliteStore;
 
 use super::run::{on_runtime, store_failed};
-use super::session::{LocalRunners, ShowArgs, Start, drive, lock_run, open_state};
+use super::session::{LocalRunners, ShowArgs, Start, begin, drive, open_state, stored_plan};
 
 /// In the folder of a run that takes results over: a crash does not lose that.
 const MARKER: &str = "rerun-failed";
@@ -47,18 +46,17 @@ pub fn run(args: &Args) -> Exit {
         }
     };
     on_runtime(async {
-        let prepared = open_state().and_then(|store| Ok((prepare(&store, args)?, store)));
-        let (mut start, store) = match prepared {
+        let prepared = open_state().and_then(|store| Ok((prepare(&store, args, secrets)?, store)));
+        let (start, store) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return store_failed(&error),
         };
-        start.secrets = secrets;
         let runners: Arc<dyn Runners> = Arc::new(LocalRunners::new(store.state()));
         drive(&store, runners, start, &args.show).await
     })
 }
 
-fn prepare(store: &SqliteStore, args: &Args) -> Result<Start, StoreError> {
+fn prepare(store: &SqliteStore, args: &Args, secrets: Vec<(String, Secret)>) -> Result<Start, StoreError> {
     let origin = store.resolve(&args.run)?;
     let stored = store.load(&origin)?;
     if stored.row.outcome.is_none() {
@@ -68,35 +66,18 @@ fn prepare(store: &SqliteStore, args: &Args) -> Result<Start, StoreError> {
         };
         return Err(StoreError::Held(format!("run \"{origin}\" is not over; {what}")));
     }
-    let plan = replan(&stored.text, stored.inputs).map_err(|diagnostics| {
-        StoreError::Unreadable(format!(
-            "the stored file of run \"{origin}\" is not valid for this Slipway:\n{}",
-            crate::report::diagnostic::text(&diagnostics, false)
-        ))
-    })?;
-    let missing: Vec<&String> = plan.inputs.secret_names.iter().filter(|name| !args.secrets.names(name)).collect();
+    let plan = stored_plan(&origin, &stored.text, stored.inputs)?;
+    let given = |name: &str| secrets.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let missing: Vec<&String> = plan.inputs.secret_names.iter().filter(|name| !given(name)).collect();
     if !missing.is_empty() {
         eprintln!(
             "note: the values of {} were erased when run \"{origin}\" ended; give them again with --secret",
             missing.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
         );
     }
-    let run = RunId::new(SystemClock.now());
-    let new = NewRun {
-        run: run.clone(),
-        pipeline: plan.name.clone(),
-        name: plan.run_name.clone(),
-        text: stored.text,
-        inputs: (*plan.inputs).clone(),
-        plan_json: super::plan::json_text(&plan),
-        plan_hash: plan.hash.clone(),
-        checkout: stored.row.checkout.clone(),
-        commit: stored.row.commit.clone(),
-        started: SystemClock.now(),
-        origin: Some(origin.clone()),
-    };
-    let row = store.create(&new)?;
-    let lock = lock_run(store, &run)?;
+    let commit = &stored.row.commit;
+    let (row, lock) = begin(store, stored.text, &plan, &stored.row.checkout, commit, Some(origin.clone()))?;
+    let run = row.run.clone();
     if args.failed {
         let path = store.state().run(&run).join(MARKER);
         std::fs::write(&path, "").map_err(|e| StoreError::failed(format!("write \"{}\"", path.display()), e))?;
@@ -104,15 +85,14 @@ fn prepare(store: &SqliteStore, args: &Args) -> Result<Start, StoreError> {
     let reused = reuse_of_rerun(store, &run, Some(&origin))?;
     let plan = Arc::new(plan);
     let records = Vec::new();
-    Ok(Start { row, plan, records, secrets: Vec::new(), reused, cancel: None, lock, beside_others: false })
+    Ok(Start { row, plan, records, secrets, reused, cancel: None, lock, beside_others: false })
 }
 
 /// What run `run` takes over from `origin`, if it is a `rerun --failed`: the jobs of stages that succeeded.
 pub fn reuse_of_rerun(store: &SqliteStore, run: &RunId, origin: Option<&RunId>) -> Result<Option<Reused>, StoreError> {
     let Some(origin) = origin.filter(|_| store.state().run(run).join(MARKER).exists()) else { return Ok(None) };
     let stored = store.load(origin)?;
-    let plan = replan(&stored.text, stored.inputs)
-        .map_err(|_| StoreError::Unreadable(format!("the stored file of run \"{origin}\" is not valid any more")))?;
+    let plan = stored_plan(origin, &stored.text, stored.inputs)?;
     let mut state = RunState::new(Arc::new(plan));
     for record in store.records(origin, 0)? {
         state.apply(&record).map_err(|e| StoreError::Unreadable(format!("run \"{origin}\": {e}")))?;

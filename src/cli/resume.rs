@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::cli::load::replan;
 use crate::cli::secrets::SecretArgs;
 use crate::engine::ports::Runners;
 use crate::exit::Exit;
@@ -14,7 +13,7 @@ use crate::store::sqlite::SqliteStore;
 
 use super::rerun::reuse_of_rerun;
 use super::run::{on_runtime, store_failed};
-use super::session::{LocalRunners, ShowArgs, Start, drive, exit_of, lock_run, open_state, tidy};
+use super::session::{LocalRunners, ShowArgs, Start, drive, exit_of, lock_run, open_state, stored_plan, tidy, who};
 
 /// Takes up an interrupted run.
 #[derive(Debug, clap::Args)]
@@ -41,7 +40,7 @@ pub fn run(args: &Args) -> Exit {
             return exit;
         }
     };
-    let cancel = args.cancel.then(super::cancel::who);
+    let cancel = args.cancel.then(who);
     on_runtime(async {
         let taken = open_state().and_then(|store| {
             let run = match &args.run {
@@ -95,12 +94,7 @@ fn prepare(
         return Ok(Taken::Over(exit_of(outcome)));
     }
     let lock = lock_run(store, run)?;
-    let plan = replan(&stored.text, stored.inputs).map_err(|diagnostics| {
-        StoreError::Unreadable(format!(
-            "the stored file of run \"{run}\" is not valid for this Slipway:\n{}",
-            crate::report::diagnostic::text(&diagnostics, false)
-        ))
-    })?;
+    let plan = stored_plan(run, &stored.text, stored.inputs)?;
     if plan.hash != stored.plan_hash {
         return Err(StoreError::Unreadable(format!(
             "this Slipway makes another plan of run \"{run}\" than the one that it was started with; resume it with that version, or `slipway rerun {run}`"

@@ -3,27 +3,22 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::clock::{Clock, SystemClock};
+use crate::diagnostic::chain;
 use crate::engine::ports::Runners;
 use crate::exit::Exit;
-use crate::id::RunId;
 use crate::plan::contexts::Base;
 use crate::plan::ir::{Legs, Plan, RunnerKind};
 use crate::plan::placement::place;
 use crate::report::diagnostic;
 use crate::report::style::wants_color_here;
-use crate::store::contract::{NewRun, Store, StoreError};
+use crate::store::contract::{RESUME_WINDOW, StoreError};
 use crate::store::sqlite::SqliteStore;
 
 use super::load::{LoadArgs, Loaded, load_all};
-use super::session::{LocalRunners, ShowArgs, Start, drive, lock_run, open_state, sweep};
-
-/// Runs that were interrupted longer ago can no longer be taken up.
-pub const RESUME_WINDOW: Duration = Duration::from_secs(3600);
+use super::session::{LocalRunners, ShowArgs, Start, begin, drive, open_state, sweep};
 
 /// Runs pipelines.
 #[derive(Debug, clap::Args)]
@@ -116,22 +111,9 @@ async fn run_one(
     show: &ShowArgs,
     beside_others: bool,
 ) -> Exit {
-    let run = RunId::new(SystemClock.now());
     let plan = Arc::new(loaded.plan);
-    let new = NewRun {
-        run: run.clone(),
-        pipeline: plan.name.clone(),
-        name: plan.run_name.clone(),
-        text: loaded.source.text.to_string(),
-        inputs: (*plan.inputs).clone(),
-        plan_json: super::plan::json_text(&plan),
-        plan_hash: plan.hash.clone(),
-        checkout: loaded.checkout.root.clone(),
-        commit: loaded.checkout.sha.clone(),
-        started: SystemClock.now(),
-        origin: None,
-    };
-    let made = store.create(&new).and_then(|row| Ok((row, lock_run(store, &run)?)));
+    let checkout = &loaded.checkout;
+    let made = begin(store, loaded.source.text.to_string(), &plan, &checkout.root, &checkout.sha, None);
     let (row, lock) = match made {
         Ok(made) => made,
         Err(error) => return store_failed(&error),
@@ -168,7 +150,7 @@ async fn check_runners(loaded: &[Loaded], runners: &LocalRunners) -> Result<Note
     {
         let message = format!(
             "no runner for stage \"{stage}\", which has an image: {}\n  --runner host runs it on this machine and ignores images",
-            crate::engine::step::chain(&error)
+            chain(&error)
         );
         return Err((message, Exit::NoRunner));
     }

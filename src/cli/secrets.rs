@@ -23,15 +23,10 @@ impl SecretArgs {
     pub fn read(&self) -> Result<Vec<(String, Secret)>, (String, Exit)> {
         gather(&self.secrets, self.secret_file.as_deref())
     }
-
-    /// Whether a secret of this name is given here.
-    pub fn names(&self, name: &str) -> bool {
-        self.read().is_ok_and(|list| list.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)))
-    }
 }
 
 /// `--secret K=V` or `--secret K`.
-pub fn parse(text: &str) -> Result<(String, Option<Secret>), String> {
+fn parse(text: &str) -> Result<(String, Option<Secret>), String> {
     match text.split_once('=') {
         // The text is not repeated: it holds the value.
         Some(("", _)) | None if text.is_empty() || text.starts_with('=') => {
@@ -44,10 +39,7 @@ pub fn parse(text: &str) -> Result<(String, Option<Secret>), String> {
 
 /// Environment first, then the file, then the command line: the later wins. An error is
 /// drawn, with the exit code that it means, and holds no value.
-pub fn gather(
-    given: &[(String, Option<Secret>)],
-    file: Option<&Path>,
-) -> Result<Vec<(String, Secret)>, (String, Exit)> {
+fn gather(given: &[(String, Option<Secret>)], file: Option<&Path>) -> Result<Vec<(String, Secret)>, (String, Exit)> {
     let mut all: Vec<(String, Secret)> = Vec::new();
     let mut put = |name: &str, value: Secret| {
         all.retain(|(known, _)| !known.eq_ignore_ascii_case(name));

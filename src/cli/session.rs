@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 
 use crate::client::docker::Engine;
 use crate::clock::{Clock, SystemClock};
+use crate::diagnostic::chain;
 use crate::engine::ports::{Places, Ports, Runners, Settings};
 use crate::engine::run::{Reused, RunError, RunRequest, execute};
 use crate::event::{Outcome, Record};
 use crate::exit::Exit;
 use crate::id::RunId;
 use crate::plan::contexts::RunFacts;
-use crate::plan::ir::{Plan, RunnerKind};
+use crate::plan::ir::{Plan, PlanInputs, RunnerKind};
 use crate::report::make::{ReportKind, ReportOptions, make};
 use crate::report::plain::Loudness;
 use crate::report::style::wants_color_here;
@@ -25,7 +26,7 @@ use crate::runner::host::{HostOptions, HostRunner};
 use crate::secret::Secret;
 use crate::store::artifacts::FileArtifacts;
 use crate::store::cache::FileCaches;
-use crate::store::contract::{RunRow, Store, StoreError};
+use crate::store::contract::{NewRun, RunRow, Store, StoreError};
 use crate::store::folder::StateFolder;
 use crate::store::lock::{Lock, TryLock, run_lock};
 use crate::store::logs::FileLogs;
@@ -36,6 +37,7 @@ use crate::store::wake::watch_requests;
 use crate::workspace::copy::LocalWorkspaces;
 
 use super::interrupt::watch_signals;
+use super::load::replan;
 
 /// How a run is shown and how wide it goes: options that `run`, `resume` and `rerun` share.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -148,6 +150,47 @@ pub fn open_state() -> Result<SqliteStore, StoreError> {
     SqliteStore::open(&state, if power { Durability::Power } else { Durability::Process })
 }
 
+/// Makes a run and takes its lock: what `run` and `rerun` begin with.
+pub fn begin(
+    store: &SqliteStore,
+    text: String,
+    plan: &Plan,
+    checkout: &Path,
+    commit: &str,
+    origin: Option<RunId>,
+) -> Result<(RunRow, Lock), StoreError> {
+    let run = RunId::new(SystemClock.now());
+    let new = NewRun {
+        run: run.clone(),
+        pipeline: plan.name.clone(),
+        name: plan.run_name.clone(),
+        text,
+        inputs: (*plan.inputs).clone(),
+        plan_json: super::plan::json_text(plan),
+        plan_hash: plan.hash.clone(),
+        checkout: checkout.to_owned(),
+        commit: commit.to_owned(),
+        started: SystemClock.now(),
+        origin,
+    };
+    Ok((store.create(&new)?, lock_run(store, &run)?))
+}
+
+/// The plan of a stored run, made again from its stored text and inputs.
+pub fn stored_plan(run: &RunId, text: &str, inputs: PlanInputs) -> Result<Plan, StoreError> {
+    replan(text, inputs).map_err(|diagnostics| {
+        StoreError::Unreadable(format!(
+            "the stored file of run \"{run}\" is not valid for this Slipway:\n{}",
+            crate::report::diagnostic::text(&diagnostics, false)
+        ))
+    })
+}
+
+/// Who asks: the user of this machine. On one's own machine that is a courtesy, not a proof.
+pub fn who() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned())
+}
+
 /// The lock of a run, or an error with the id of the process that has it.
 pub fn lock_run(store: &SqliteStore, run: &RunId) -> Result<Lock, StoreError> {
     let path = run_lock(&store.state().run(run));
@@ -174,7 +217,7 @@ pub async fn drive(store: &SqliteStore, runners: Arc<dyn Runners>, start: Start,
     match drive_to_outcome(store, runners, start, show).await {
         Ok(outcome) => exit_of(outcome),
         Err(error) => {
-            eprintln!("error: {}", crate::engine::step::chain(&error));
+            eprintln!("error: {}", chain(&error));
             match error {
                 RunError::Settings(_) => Exit::InvalidPipeline,
                 RunError::Illegal(_) | RunError::Store(_) => Exit::Internal,

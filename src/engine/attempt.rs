@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::diagnostic::chain;
 use crate::event::{Event, Outcome};
 use crate::expr::{EvalError, Value};
 use crate::id::AttemptId;
-use crate::model::{Dialect, Job, RetryOn, StepAction, minutes};
+use crate::model::{Dialect, Job, RetryOn, minutes};
 use crate::plan::contexts::{
     RunnerFacts, env_entries, github_env, github_of_job, late_bool, late_number, runner, strategy_of,
 };
@@ -28,7 +29,6 @@ use super::job_log::JobLog;
 use super::message::{JournalGone, Message};
 use super::scope::{JobFacts, JobScope};
 use super::spec;
-use super::step::chain;
 
 /// GitHub's limit for a job without `timeout-minutes`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(360 * 60);
@@ -432,11 +432,7 @@ async fn prepare_workspace(run: &RunContext, workspace: &Path, input: &AttemptIn
         source: reason.into(),
     };
     std::fs::create_dir_all(workspace).map_err(|e| failed(e.to_string()))?;
-    let has_checkout = input
-        .job
-        .steps
-        .iter()
-        .any(|step| matches!(&step.action, StepAction::Uses { uses, .. } if checkout::is_checkout(&uses.value)));
+    let has_checkout = input.job.steps.iter().any(|step| step.action.is_checkout());
     if run.plan.pipeline.dialect == Dialect::Stages && !has_checkout {
         let workspaces = Arc::clone(&run.ports.workspaces);
         checkout::copy(workspaces, run.places.checkout.clone(), workspace.to_owned()).await.map_err(failed)?;

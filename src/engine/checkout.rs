@@ -7,12 +7,6 @@ use crate::clock::humanize;
 use crate::clock::instant;
 use crate::workspace::contract::Workspaces;
 
-/// Whether `uses` is actions/checkout, in any version.
-pub fn is_checkout(uses: &str) -> bool {
-    let name = uses.split('@').next().unwrap_or_default();
-    name.eq_ignore_ascii_case("actions/checkout")
-}
-
 /// What `with:` asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CheckoutInputs {
@@ -68,13 +62,6 @@ pub async fn copy(workspaces: Arc<dyn Workspaces>, from: PathBuf, to: PathBuf) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn any_version_of_checkout_is_known() {
-        assert!(is_checkout("actions/checkout@v4"));
-        assert!(is_checkout("Actions/Checkout@8e5e7e5ab8b370d6c329ec480221332ada57f0ab"));
-        assert!(!is_checkout("actions/checkout-more@v4"));
-    }
 
     #[test]
     fn a_path_stays_below_the_workspace() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSetBuilder};
 
+use crate::diagnostic::chain;
 use crate::event::{Event, Outcome};
 use crate::expr::Scope;
 use crate::model::{CacheSpec, Dialect, Job};
@@ -17,7 +18,6 @@ use super::junit;
 use super::message::JournalGone;
 use super::scope::JobScope;
 use super::spec::{text, texts};
-use super::step::chain;
 
 /// JUnit files of one job; more are left out, with a line.
 const MAX_REPORTS: usize = 1000;

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::id::AttemptId;
 use crate::plan::ir::RunnerKind;
 use crate::runner::contract::{Runner, RunnerError};
-use crate::store::contract::{Artifacts, Caches, Groups, Logs, Sealer, Store};
+use crate::store::contract::{Artifacts, Caches, Groups, Logs, RESUME_WINDOW, Sealer, Store};
 use crate::workspace::contract::Workspaces;
 
 /// The adapters.
@@ -102,7 +102,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             jobs: Self::default_jobs(),
-            resume_window: Duration::from_secs(3600),
+            resume_window: RESUME_WINDOW,
             debug: false,
             interrupt_grace: Duration::from_millis(7500),
             terminate_grace: Duration::from_millis(2500),

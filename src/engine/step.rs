@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use crate::diagnostic::chain;
 use crate::event::{Event, Exit, Outcome};
 use crate::expr::EvalError;
 use crate::id::StepKey;
@@ -299,7 +300,6 @@ impl Attempt<'_> {
                     self.progress.cancelled = true;
                     if watching == CancelLevel::Now {
                         ladder.kill();
-                        watching = CancelLevel::Now;
                         // Nothing is above this level; wait for the end only.
                         self.signal(key, Signal::Kill).await;
                         cancel = super::cancel::CancelView::never();
@@ -550,18 +550,4 @@ async fn at(instant: Option<Instant>) {
 
 fn step_id(step: &Step) -> Option<&str> {
     step.id.as_ref().map(|id| id.value.as_str())
-}
-
-/// An error with its causes, as one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

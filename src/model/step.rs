@@ -45,3 +45,27 @@ pub enum StepAction {
         with: Vec<(Spanned<String>, Data)>,
     },
 }
+
+impl StepAction {
+    /// Whether it is `actions/checkout` in any version, which Slipway does itself.
+    pub fn is_checkout(&self) -> bool {
+        let StepAction::Uses { uses, .. } = self else { return false };
+        uses.value.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case("actions/checkout"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uses(text: &str) -> StepAction {
+        StepAction::Uses { uses: Spanned::new(text.to_owned(), Span::default()), with: Vec::new() }
+    }
+
+    #[test]
+    fn any_version_of_checkout_is_known() {
+        assert!(uses("actions/checkout@v4").is_checkout());
+        assert!(uses("Actions/Checkout@8e5e7e5ab8b370d6c329ec480221332ada57f0ab").is_checkout());
+        assert!(!uses("actions/checkout-more@v4").is_checkout());
+    }
+}

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -15,6 +16,9 @@ use crate::clock::Timestamp;
 use crate::event::{KeptFile, Outcome, Record, Sealed};
 use crate::id::{AttemptId, JobId, RunId, StageId, StepKey};
 use crate::plan::ir::PlanInputs;
+
+/// A run that was interrupted can be taken up for so long; until then it keeps its sandboxes and its concurrency groups.
+pub const RESUME_WINDOW: Duration = Duration::from_secs(3600);
 
 /// Why something could not be kept or found.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,12 +1,7 @@
 //! The queue of a concurrency group, as GitHub has it: one holds, one waits, and a newcomer takes the waiting one's place. Pure.
 
-use std::time::Duration;
-
 use crate::id::RunId;
 use crate::store::contract::GroupAnswer;
-
-/// A run that was killed can be taken up for so long; until then it keeps its group.
-pub const RESUME_WINDOW: Duration = Duration::from_secs(3600);
 
 /// What somebody's place in a queue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

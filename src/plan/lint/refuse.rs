@@ -23,7 +23,7 @@ pub(super) fn check(_plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnosti
     }
     for (at, step) in job.steps.iter().enumerate() {
         let StepAction::Uses { uses, .. } = &step.action else { continue };
-        if is_checkout(&uses.value) {
+        if step.action.is_checkout() {
             continue;
         }
         let name =
@@ -41,9 +41,4 @@ pub(super) fn check(_plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnosti
                 .help("do its work with \"run\", or choose other stages with \"--stage\""),
         );
     }
-}
-
-/// Whether `uses` is `actions/checkout` at any version, which Slipway does itself.
-pub fn is_checkout(uses: &str) -> bool {
-    uses.split('@').next().is_some_and(|name| name.eq_ignore_ascii_case("actions/checkout"))
 }

@@ -11,6 +11,7 @@ use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 
 use crate::client::docker::{Engine, ensure_image};
+use crate::diagnostic::chain;
 use crate::runner::contract::{Progress, RunnerError, SandboxSpec, ServiceSpec};
 use crate::runner::docker::body::{self, labels};
 use crate::runner::docker::containers::{create, create_network, inspect, remove, remove_network, start, tail};
@@ -56,7 +57,7 @@ async fn start_one(
     create(docker, &name, body::service(spec, &service.id, container, options, &spec.name, publish)).await?;
     start(docker, &name)
         .await
-        .map_err(|error| RunnerError::Service { service: service.id.clone(), reason: full(&error) })?;
+        .map_err(|error| RunnerError::Service { service: service.id.clone(), reason: chain(&error) })?;
     let limit = tokio::time::Instant::now() + HEALTH_LIMIT;
     let mut said = false;
     loop {
@@ -90,14 +91,6 @@ async fn start_one(
             progress.state(&format!("waiting for service \"{}\"", service.id));
         }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// An error with its cause.
-fn full(error: &RunnerError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::id::RunId;
-use crate::store::contract::{GroupAnswer, Groups, Request, Store, StoreError};
-use crate::store::group::{Place, Queue, RESUME_WINDOW, State};
+use crate::store::contract::{GroupAnswer, Groups, RESUME_WINDOW, Request, Store, StoreError};
+use crate::store::group::{Place, Queue, State};
 
 use super::{SqliteStore, failed, unknown};
 
