@@ -122,15 +122,21 @@ pub fn load_all(args: &LoadArgs, color: bool) -> Result<Vec<Loaded>, (String, Ex
 }
 
 /// The checkout that `given` belongs to. A folder that is searched is a project of its own, also within a larger repository;
-/// a file belongs to the repository around it, else to the present folder if that holds it, else to its own.
+/// so is the present folder for a file that it holds (seen from the folder above `.github/workflows` or `.slipway`). Any other
+/// file belongs to the repository around it, else to its own folder.
 fn checkout_of(given: &Path, searched: bool) -> Checkout {
     let path = given.canonicalize().unwrap_or_else(|_| std::path::absolute(given).unwrap_or_else(|_| given.to_owned()));
     if searched {
         return Checkout { root: path.clone(), ..git::inspect(&path) };
     }
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_else(|_| PathBuf::from("."));
-    let own = path.parent().unwrap_or(&here);
-    git::inspect(if path.starts_with(&here) { &here } else { own })
+    if !path.starts_with(&here) {
+        return git::inspect(path.parent().unwrap_or(&here));
+    }
+    let within = [".github/workflows", ".slipway"].iter().find(|folder| here.ends_with(folder));
+    let root = within.and_then(|folder| here.ancestors().nth(Path::new(folder).components().count()));
+    let root = root.unwrap_or(&here).to_owned();
+    Checkout { root: root.clone(), ..git::inspect(&root) }
 }
 
 /// [`load_all`], with what it would say.

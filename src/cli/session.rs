@@ -277,7 +277,8 @@ async fn drive_to_outcome(
     let is_terminal = std::io::stdout().is_terminal();
     let lines = show.quiet || show.verbose || start.beside_others;
     let kind = ReportKind::choose(show.json, lines, is_terminal, |name| std::env::var(name).ok());
-    let options = ReportOptions::stdout(wants_color_here(is_terminal), show.loudness());
+    let shared = start.beside_others;
+    let options = ReportOptions { shared, ..ReportOptions::stdout(wants_color_here(is_terminal), show.loudness()) };
     let request = RunRequest {
         run: run.clone(),
         journal: store.journal(&run)?,

@@ -50,6 +50,8 @@ pub struct ReportOptions {
     pub color: bool,
     /// How much; for plain lines.
     pub loudness: Loudness,
+    /// Several runs share the output: lines name the pipeline.
+    pub shared: bool,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -62,6 +64,7 @@ impl ReportOptions {
             size: Box::new(stdout_size),
             color,
             loudness,
+            shared: false,
             clock: Arc::new(SystemClock),
         }
     }
@@ -77,7 +80,7 @@ pub fn stdout_size() -> Size {
 
 /// A sink for run `run` of `plan`.
 pub fn make(kind: ReportKind, plan: &Plan, run: &RunId, options: ReportOptions) -> Box<dyn Sink> {
-    let ReportOptions { out, size, color, loudness, clock } = options;
+    let ReportOptions { out, size, color, loudness, shared, clock } = options;
     let style = Style::new(color);
     let view = || {
         let mut view = RunView::of_plan(plan);
@@ -93,7 +96,8 @@ pub fn make(kind: ReportKind, plan: &Plan, run: &RunId, options: ReportOptions) 
                 Loudness::Quiet | Loudness::Normal => Commands::default(),
             };
             let columns = size().columns;
-            Box::new(Plain::new(view(), out, clock, style, loudness, columns, commands))
+            let plain = Plain::new(view(), out, clock, style, loudness, columns, commands);
+            Box::new(if shared { plain.labelled(&plan.name) } else { plain })
         }
     }
 }

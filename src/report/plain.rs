@@ -48,6 +48,8 @@ pub struct Plain {
     loudness: Loudness,
     columns: usize,
     align: usize,
+    /// Stands before the job's name where several runs share the output.
+    owner: Option<String>,
     /// What the steps run, for `--verbose`.
     commands: Commands,
 }
@@ -66,6 +68,7 @@ impl Plain {
         let longest = view.jobs.iter().map(|j| width::of(&j.name)).max().unwrap_or(0);
         Self {
             align: longest.min(MAX_ALIGN),
+            owner: None,
             view,
             tails: Tails::default(),
             groups: HashMap::new(),
@@ -76,6 +79,12 @@ impl Plain {
             columns,
             commands,
         }
+    }
+
+    /// Names the pipeline in every line: several runs share the output.
+    pub fn labelled(mut self, pipeline: &str) -> Self {
+        self.owner = Some(visible(pipeline));
+        self
     }
 
     /// When the reader has gone, the rest is let go; the run goes on.
@@ -91,6 +100,7 @@ impl Plain {
     fn prefix(&self, name: &str) -> String {
         let name = visible(name);
         let blanks = self.align.saturating_sub(width::of(&name));
+        let name = self.owner.as_ref().map_or_else(|| name.clone(), |owner| format!("{owner} › {name}"));
         format!("{}{:blanks$} ", self.style.paint(Ink::Cyan, format!("[{name}]")), "")
     }
 

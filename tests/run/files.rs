@@ -134,3 +134,28 @@ jobs:
     let ran = ci.slipway(&["run", "--runner", "host", ".github/workflows/ci.yml"]).exits(0);
     ran.says("empty at first").says("read me").says("build push true");
 }
+
+#[test]
+fn runs_that_share_the_output_name_their_pipelines() {
+    let ci = Ci::new("stages: {unused: {run: 'true'}}")
+        .file(".slipway/a.yml", "{name: one, on: push, stages: {test: {run: 'echo first'}}}")
+        .file(".slipway/b.yml", "{name: two, on: push, stages: {test: {run: 'echo second'}}}");
+    ci.slipway(&["run"]).exits(0).says("[one › test] first").says("[two › test] second");
+    ci.slipway(&["run", ".slipway/a.yml"]).exits(0).says("[test] first");
+}
+
+#[test]
+fn the_present_folder_is_the_project_of_a_file_that_it_holds() {
+    let text = "stages: {a: {run: 'ls; echo end'}}";
+    let ci = Ci::new("stages: {unused: {run: 'true'}}").file("part/own.yml", text).file("part/inner", "");
+    let git = std::process::Command::new("git").args(["init", "-q"]).current_dir(ci.project()).status();
+    assert!(git.unwrap().success());
+    let in_part = |file: &str| {
+        let output = ci.command(&["run", file]).current_dir(ci.project().join("part")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let own = in_part("own.yml");
+    assert!(own.contains("[a] inner") && !own.contains("[a] part"), "{own}");
+    ci.slipway(&["run", "part/own.yml"]).exits(0).says("[a] part");
+}
