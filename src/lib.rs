@@ -27,6 +27,16 @@ pub mod report;
 pub mod runner;
 pub mod sink;
 pub mod store;
+pub mod task;
 pub mod workspace;
+// Floor 6, the rooms of typed stages.
+pub mod backup;
+pub mod deliver;
+pub mod forge;
+pub mod image;
+pub mod notify;
+pub mod scan;
+// Floor 7: programs.
+pub mod server;
 // Floor 8: edge.
 pub mod cli;

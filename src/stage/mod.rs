@@ -1,15 +1,143 @@
 //! The typed stages (`scan`, `build`, `deploy`, ...). Until they are built their settings are read, checked for unknown
 //! keys, and refused by name when they are to run: a file that is written for them is valid today.
 
+mod approval;
+mod backup;
+mod build;
+mod deploy;
+mod environment;
+mod incident;
+mod notify;
+mod release;
+mod scan;
 mod schema;
+pub mod settings;
 mod tables;
+mod verify;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::model::{Dialect, Job, Node, NodeKind, Pipeline, ReadOptions, codes};
 use crate::span::Source;
 
+pub use approval::Approval;
+pub use backup::Backup;
+pub use build::Build;
+pub use deploy::{Deploy, Deployed};
+pub use environment::{Cluster, Environment, LentSecrets};
+pub use incident::{Incident, Severity};
+pub use notify::Notify;
+pub use release::Release;
+pub use scan::Scan;
 pub use schema::schema;
 pub use tables::{KINDS, Kind};
+pub use verify::Verify;
+
+/// The kinds of tasks: the typed keys beside `run` and `steps`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskKind {
+    /// `scan`
+    Scan,
+    /// `build`
+    Build,
+    /// `backup`
+    Backup,
+    /// `deploy`
+    Deploy,
+    /// `approval`
+    Approval,
+    /// `verify`
+    Verify,
+    /// `release`
+    Release,
+    /// `notify`
+    Notify,
+}
+
+impl TaskKind {
+    /// All, in the order in which the reference has them.
+    pub const ALL: [TaskKind; 8] = [
+        TaskKind::Scan,
+        TaskKind::Build,
+        TaskKind::Backup,
+        TaskKind::Deploy,
+        TaskKind::Approval,
+        TaskKind::Verify,
+        TaskKind::Release,
+        TaskKind::Notify,
+    ];
+
+    /// The key.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskKind::Scan => "scan",
+            TaskKind::Build => "build",
+            TaskKind::Backup => "backup",
+            TaskKind::Deploy => "deploy",
+            TaskKind::Approval => "approval",
+            TaskKind::Verify => "verify",
+            TaskKind::Release => "release",
+            TaskKind::Notify => "notify",
+        }
+    }
+
+    /// The kind of this key.
+    pub fn of(key: &str) -> Option<TaskKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == key)
+    }
+}
+
+/// The settings of a typed key.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one for each stage, never in lists")]
+pub enum Typed {
+    /// `scan`
+    Scan(Scan),
+    /// `build`
+    Build(Build),
+    /// `backup`
+    Backup(Backup),
+    /// `deploy`
+    Deploy(Deploy),
+    /// `approval`
+    Approval(Approval),
+    /// `verify`
+    Verify(Verify),
+    /// `release`
+    Release(Release),
+    /// `notify`
+    Notify(Notify),
+}
+
+impl Typed {
+    /// Reads the settings of a typed key; what is wrong is reported, and then there is none.
+    pub fn read(reader: &mut settings::Reader<'_>, kind: TaskKind, node: &Node) -> Option<Self> {
+        Some(match kind {
+            TaskKind::Scan => Typed::Scan(Scan::read(reader, node)?),
+            TaskKind::Build => Typed::Build(Build::read(reader, node)?),
+            TaskKind::Backup => Typed::Backup(Backup::read(reader, node)?),
+            TaskKind::Deploy => Typed::Deploy(Deploy::read(reader, node)?),
+            TaskKind::Approval => Typed::Approval(Approval::read(reader, node)?),
+            TaskKind::Verify => Typed::Verify(Verify::read(reader, node)?),
+            TaskKind::Release => Typed::Release(Release::read(reader, node)?),
+            TaskKind::Notify => Typed::Notify(Notify::read(reader, node)?),
+        })
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> TaskKind {
+        match self {
+            Typed::Scan(_) => TaskKind::Scan,
+            Typed::Build(_) => TaskKind::Build,
+            Typed::Backup(_) => TaskKind::Backup,
+            Typed::Deploy(_) => TaskKind::Deploy,
+            Typed::Approval(_) => TaskKind::Approval,
+            Typed::Verify(_) => TaskKind::Verify,
+            Typed::Release(_) => TaskKind::Release,
+            Typed::Notify(_) => TaskKind::Notify,
+        }
+    }
+}
 
 /// Reads a file as [`crate::model::read`] does, and checks its typed stages with it.
 pub fn load(source: Source, options: &ReadOptions) -> (Option<Pipeline>, Diagnostics) {

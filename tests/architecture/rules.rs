@@ -19,19 +19,28 @@ pub const FLOORS: &[(&str, u8)] = &[
     ("event", 4),
     ("journal", 4),
     ("state", 4),
+    ("backup", 6),
     ("client", 5),
+    ("deliver", 6),
     ("sink", 5),
     ("engine", 6),
+    ("forge", 6),
+    ("image", 6),
+    ("notify", 6),
     ("report", 6),
     ("runner", 6),
+    ("scan", 6),
+    ("server", 7),
     ("store", 6),
+    ("task", 6),
     ("workspace", 6),
     ("cli", 8),
     ("main", 8),
 ];
 
 /// Rooms that are adapters: they know neither the engine nor one another.
-const ADAPTERS: &[&str] = &["report", "runner", "store", "workspace"];
+const ADAPTERS: &[&str] =
+    &["backup", "deliver", "forge", "image", "notify", "report", "runner", "scan", "store", "workspace"];
 
 /// Rooms of one floor of which the first may use the second; nothing else of one floor may.
 const FRIENDS: &[(&str, &str)] = &[

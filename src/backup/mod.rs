@@ -1,0 +1,1 @@
+//! Backups: what `backup` does.

@@ -1,0 +1,1 @@
+//! Releases on Kubernetes: what `deploy` and `verify` do, and taking them back.

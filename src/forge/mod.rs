@@ -1,0 +1,1 @@
+//! Forges: GitHub, GitLab, Gitea. Webhooks in, statuses, issues and tags out.

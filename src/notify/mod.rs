@@ -1,0 +1,1 @@
+//! Notices to people: what `notify` does, the rules of a file, the outbox, incident reports.

@@ -1,0 +1,1 @@
+//! Scanners: what `scan` does. One model of findings.

@@ -1,0 +1,1 @@
+//! `slipway serve`: webhooks, runs, a read-only API and a plain page.

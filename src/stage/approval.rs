@@ -1,0 +1,16 @@
+//! `approval:`. Waits for people.
+
+use crate::model::Node;
+
+use super::settings::Reader;
+
+/// The settings of `approval`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Approval {}
+
+impl Approval {
+    /// Reads the settings; what is wrong is reported, and then there is none.
+    pub fn read(_reader: &mut Reader<'_>, _node: &Node) -> Option<Self> {
+        Some(Self::default())
+    }
+}

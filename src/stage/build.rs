@@ -1,0 +1,16 @@
+//! `build:`. Builds a container image.
+
+use crate::model::Node;
+
+use super::settings::Reader;
+
+/// The settings of `build`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Build {}
+
+impl Build {
+    /// Reads the settings; what is wrong is reported, and then there is none.
+    pub fn read(_reader: &mut Reader<'_>, _node: &Node) -> Option<Self> {
+        Some(Self::default())
+    }
+}
