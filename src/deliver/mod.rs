@@ -1,1 +1,3 @@
 //! Releases on Kubernetes: what `deploy` and `verify` do, and taking them back.
+
+pub mod traffic;
