@@ -1,1 +1,3 @@
-//! Forges: GitHub, GitLab, Gitea. Webhooks in, statuses, issues and tags out.
+//! Forges: where code is hosted. `contract` is the port (floor 5); the rest are adapters (floor 6).
+
+pub mod contract;
