@@ -50,6 +50,7 @@ fn new_run(run: &RunId) -> NewRun {
         name: "bench".to_owned(),
         text: String::new(),
         inputs: PlanInputs {
+            untrusted: false,
             file: "slipway.yml".to_owned(),
             path: "slipway.yml".to_owned(),
             event_name: "push".to_owned(),

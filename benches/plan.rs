@@ -57,6 +57,7 @@ fn read(text: String) -> Pipeline {
 
 fn plan(pipeline: Pipeline) -> usize {
     let inputs = PlanInputs {
+        untrusted: false,
         file: "slipway.yml".into(),
         path: "slipway.yml".into(),
         event_name: "push".into(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::id::{AttemptId, JobId, RunId, StageId, StepKey};
 use crate::plan::ir::RunnerKind;
+use crate::stage::TaskKind;
 
 /// The version of the stored and printed form. Readers accept this and the one before.
 pub const EVENT_VERSION: u32 = 1;
@@ -149,6 +150,28 @@ pub enum Ending {
     Unhealthy,
 }
 
+/// What is journaled of an effect: as it is, or sealed where a secret stands in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EffectData {
+    /// As it is.
+    Plain(serde_json::Value),
+    /// JSON, sealed.
+    Sealed(Sealed),
+}
+
+/// An order to a deploy under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Go on.
+    Promote,
+    /// Go on, past all steps that are left.
+    PromoteFull,
+    /// Take it back.
+    Abort,
+}
+
 /// What a gate saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateReading {
@@ -281,6 +304,107 @@ pub enum Event {
     RunResumed {
         /// Its process id.
         pid: u32,
+    },
+    /// The run ended for now: all that is left waits for a person. `resume` goes on.
+    RunPaused {},
+    /// Intent of an effect outside the machine.
+    EffectIntended {
+        /// The step.
+        #[serde(flatten)]
+        step: StepKey,
+        /// The effect's name within the task.
+        key: String,
+        /// What is to be done.
+        data: EffectData,
+    },
+    /// What came of an effect.
+    EffectObserved {
+        /// The step.
+        #[serde(flatten)]
+        step: StepKey,
+        /// The effect's name within the task.
+        key: String,
+        /// What came of it.
+        data: EffectData,
+    },
+    /// A fact about a task's way.
+    TaskReported {
+        /// The step.
+        #[serde(flatten)]
+        step: StepKey,
+        /// The fact.
+        report: TaskReport,
+    },
+    /// What a task left for later ones, and how the thing stands that it worked on.
+    TaskEnded {
+        /// The step.
+        #[serde(flatten)]
+        step: StepKey,
+        /// Its kind.
+        kind: TaskKind,
+        /// What it left.
+        #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+        facts: serde_json::Value,
+        /// How the thing stands, when that decides the exit code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ending: Option<Ending>,
+    },
+    /// A stage waits for people.
+    ApprovalWaiting {
+        /// The stage.
+        stage: StageId,
+        /// The environment that it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        environment: Option<String>,
+        /// Users and groups who may decide; empty: anyone.
+        #[serde(default)]
+        approvers: Vec<String>,
+        /// How many must approve.
+        required: u32,
+        /// Whether who started the run may not approve.
+        #[serde(default)]
+        prevent_self_review: bool,
+        /// When it is rejected by itself.
+        until: Timestamp,
+        /// What changes.
+        summary: String,
+        /// The hash of what the stages behind it consume.
+        #[serde(default)]
+        consumes: String,
+        /// What is asked, as `workflow_dispatch` inputs.
+        #[serde(default)]
+        inputs: Vec<(String, serde_json::Value)>,
+    },
+    /// Somebody decided on a stage that waits.
+    ApprovalGiven {
+        /// The stage.
+        stage: StageId,
+        /// Whether they approved.
+        approved: bool,
+        /// Who.
+        by: String,
+        /// Their comment.
+        #[serde(default)]
+        comment: String,
+        /// What they filled in.
+        #[serde(default)]
+        inputs: Vec<(String, String)>,
+    },
+    /// A request was refused.
+    RequestRefused {
+        /// Who asked.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody gave a deploy under way an order.
+    OrderGiven {
+        /// The stage.
+        stage: StageId,
+        /// The order.
+        order: Order,
+        /// Who.
+        by: String,
     },
     /// Somebody asked to cancel.
     CancelRequested {

@@ -22,6 +22,16 @@ pub enum Exit {
     Lost = 7,
     /// The run waits for a person.
     Waiting = 10,
+    /// A release was taken back, and what served before serves again.
+    RolledBack = 20,
+    /// A release was taken back, or not, and what serves is not healthy: a person is paged.
+    NotHealthy = 21,
+    /// Another deploy of the application is under way.
+    Locked = 30,
+    /// Another hand has changed what a deploy set.
+    Drift = 40,
+    /// A deploy was refused before its first write.
+    Preflight = 50,
     /// Slipway itself failed.
     Internal = 70,
 }
@@ -39,12 +49,17 @@ impl Exit {
             Exit::Waiting => 1,
             Exit::Cancelled => 2,
             Exit::PipelineFailed => 3,
-            Exit::Lost => 4,
-            Exit::NotFound => 5,
-            Exit::NoRunner => 6,
-            Exit::InvalidPipeline => 7,
-            Exit::Usage => 8,
-            Exit::Internal => 9,
+            Exit::Preflight => 4,
+            Exit::Locked => 5,
+            Exit::RolledBack => 6,
+            Exit::Lost => 7,
+            Exit::Drift => 8,
+            Exit::NotHealthy => 9,
+            Exit::NotFound => 10,
+            Exit::NoRunner => 11,
+            Exit::InvalidPipeline => 12,
+            Exit::Usage => 13,
+            Exit::Internal => 14,
         }
     }
 

@@ -101,6 +101,15 @@ mod tests {
             Event::JobFinished { .. } => "job-finished",
             Event::JobDropped { .. } => "job-dropped",
             Event::RunFinished { .. } => "run-finished",
+            Event::RunPaused {} => "run-paused",
+            Event::EffectIntended { .. } => "effect-intended",
+            Event::EffectObserved { .. } => "effect-observed",
+            Event::TaskReported { .. } => "task-reported",
+            Event::TaskEnded { .. } => "task-ended",
+            Event::ApprovalWaiting { .. } => "approval-waiting",
+            Event::ApprovalGiven { .. } => "approval-given",
+            Event::RequestRefused { .. } => "request-refused",
+            Event::OrderGiven { .. } => "order-given",
         }
     }
 
@@ -114,6 +123,6 @@ mod tests {
             assert!(line.contains(&format!(r#""event":"{name}""#)), "{line}");
             kinds.insert(name);
         }
-        assert_eq!(kinds.len(), 23, "an event has no line in the golden file: {kinds:?}");
+        assert_eq!(kinds.len(), 32, "an event has no line in the golden file: {kinds:?}");
     }
 }

@@ -94,7 +94,8 @@ fn split(text: &str, sign: char, form: &str) -> Result<(String, String), String>
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+/// `NAME=VALUE` of an option.
+pub fn pair(text: &str) -> Result<(String, String), String> {
     split(text, '=', "NAME=VALUE")
 }
 
@@ -336,6 +337,7 @@ fn plan_inputs(args: &LoadArgs, file: &Path, pipeline: &Pipeline, world: &World)
     let path = path.strip_prefix(&world.checkout.root).unwrap_or(file).to_string_lossy().into_owned();
     let name = pipeline.name.as_ref().map_or(path.as_str(), |name| name.value.as_str());
     PlanInputs {
+        untrusted: false,
         file: file.to_string_lossy().into_owned(),
         github: github::context(world.facts(name, &path), &Map::new()),
         event_name: world.event_name.clone(),

@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand. Adapters are put together here.
 
+pub mod approve;
 pub mod artifacts;
-pub mod cancel;
+mod cancel;
+pub mod config;
 pub mod eval;
 pub mod github;
 pub mod graph;
@@ -20,6 +22,7 @@ pub mod session;
 pub mod show;
 pub mod source;
 pub mod state;
+pub mod tasks;
 pub mod validate;
 
 use clap::Parser;
@@ -56,6 +59,10 @@ pub enum Command {
     Logs(logs::Args),
     /// Cancels a run.
     Cancel(cancel::Args),
+    /// Approves a stage that waits for people.
+    Approve(approve::Args),
+    /// Rejects a stage that waits for people.
+    Reject(approve::Args),
     /// Takes up an interrupted run.
     Resume(resume::Args),
     /// Runs a finished run again.
@@ -78,6 +85,8 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Runs(args) => runs::run(args),
         Command::Logs(args) => logs::run(args),
         Command::Cancel(args) => cancel::run(args),
+        Command::Approve(args) => approve::run(args, true),
+        Command::Reject(args) => approve::run(args, false),
         Command::Resume(args) => resume::run(args),
         Command::Rerun(args) => rerun::run(args),
         Command::Artifacts(args) => artifacts::run(args),

@@ -141,7 +141,7 @@ async fn check_runners(loaded: &[Loaded], runners: &LocalRunners) -> Result<Note
             match kind {
                 RunnerKind::Docker => first_in_docker = first_in_docker.or(Some(stage)),
                 RunnerKind::Host if why.contains("runs-on") => drop(notes.insert(why)),
-                RunnerKind::Host | RunnerKind::Scripted => {}
+                RunnerKind::Host | RunnerKind::Scripted | RunnerKind::Engine => {}
             }
         }
     }

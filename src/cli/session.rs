@@ -11,8 +11,8 @@ use crate::client::docker::Engine;
 use crate::clock::{Clock, SystemClock};
 use crate::diagnostic::chain;
 use crate::engine::ports::{Places, Ports, Runners, Settings};
-use crate::engine::run::{Reused, RunError, RunRequest, execute};
-use crate::event::{Outcome, Record};
+use crate::engine::run::{Reused, RunEnd, RunError, RunRequest, execute};
+use crate::event::{Ending, Outcome, Record};
 use crate::exit::Exit;
 use crate::id::RunId;
 use crate::plan::contexts::RunFacts;
@@ -22,6 +22,7 @@ use crate::report::plain::Loudness;
 use crate::report::style::wants_color_here;
 use crate::runner::contract::{Runner, RunnerError};
 use crate::runner::docker::{DockerOptions, DockerRunner, DockerServices};
+use crate::runner::engine::EngineRunner;
 use crate::runner::host::{HostOptions, HostRunner};
 use crate::secret::Secret;
 use crate::store::artifacts::FileArtifacts;
@@ -38,6 +39,7 @@ use crate::workspace::copy::LocalWorkspaces;
 
 use super::interrupt::watch_signals;
 use super::load::replan;
+use super::tasks::LocalTasks;
 
 /// How a run is shown and how wide it goes: options that `run`, `resume` and `rerun` share.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -134,6 +136,7 @@ impl Runners for LocalRunners {
                 Ok(Arc::clone(host.get_or_insert_with(make)))
             }
             RunnerKind::Docker => Ok(Arc::clone(&self.docker) as Arc<dyn Runner>),
+            RunnerKind::Engine => Ok(Arc::new(EngineRunner)),
             RunnerKind::Scripted => Err(RunnerError::Unavailable {
                 what: "there is no scripted runner here".to_owned(),
                 reason: "it exists in tests only".to_owned(),
@@ -215,7 +218,7 @@ pub fn lock_checkout(state: &StateFolder, checkout: &Path, run: &RunId) -> Resul
 /// Drives a run to its end and gives the exit code. Messages about what went wrong go to standard error.
 pub async fn drive(store: &SqliteStore, runners: Arc<dyn Runners>, start: Start, show: &ShowArgs) -> Exit {
     match drive_to_outcome(store, runners, start, show).await {
-        Ok(outcome) => exit_of(outcome),
+        Ok(end) => exit_of_end(end),
         Err(error) => {
             eprintln!("error: {}", chain(&error));
             match error {
@@ -224,6 +227,20 @@ pub async fn drive(store: &SqliteStore, runners: Arc<dyn Runners>, start: Start,
             }
         }
     }
+}
+
+/// The exit code of a run's end: how things stand that it worked on says more than that it failed.
+pub fn exit_of_end(end: RunEnd) -> Exit {
+    let Some(outcome) = end.outcome else { return Exit::Waiting };
+    let standing = match end.ending {
+        None => Exit::Success,
+        Some(Ending::RolledBack) => Exit::RolledBack,
+        Some(Ending::Preflight) => Exit::Preflight,
+        Some(Ending::Locked) => Exit::Locked,
+        Some(Ending::Drift) => Exit::Drift,
+        Some(Ending::Unhealthy) => Exit::NotHealthy,
+    };
+    exit_of(outcome).worst(standing)
 }
 
 /// The exit code of an outcome.
@@ -241,7 +258,7 @@ async fn drive_to_outcome(
     runners: Arc<dyn Runners>,
     start: Start,
     show: &ShowArgs,
-) -> Result<Outcome, RunError> {
+) -> Result<RunEnd, RunError> {
     let run = start.row.run.clone();
     let state = store.state();
     let folder = state.run(&run);
@@ -262,6 +279,7 @@ async fn drive_to_outcome(
         groups: Arc::new(store.clone()),
         sealer: sealer.clone(),
         workspaces: Arc::new(LocalWorkspaces),
+        tasks: Arc::new(LocalTasks::new()),
         clock: Arc::new(SystemClock),
     };
     let places = places(state, &folder, &start.row)?;
@@ -273,6 +291,7 @@ async fn drive_to_outcome(
     let signals = watch_signals(sender);
     let mut settings = Settings::default();
     settings.jobs = show.jobs.map_or(settings.jobs, usize::from);
+    settings.no_wait = show.no_wait;
     settings.debug = std::env::var("RUNNER_DEBUG").is_ok_and(|debug| debug == "1");
     let is_terminal = std::io::stdout().is_terminal();
     let lines = show.quiet || show.verbose || start.beside_others;
@@ -289,6 +308,7 @@ async fn drive_to_outcome(
         secrets: start.secrets,
         numbers: RunFacts { run_id: start.row.serial.to_string(), run_number: start.row.number, run_attempt: 1 },
         reused: start.reused,
+        environments: super::config::environments()?,
         origin: start.row.origin.clone(),
         sinks: vec![make(kind, &start.plan, &run, options)],
         interrupts,
@@ -297,7 +317,10 @@ async fn drive_to_outcome(
     };
     let outcome = execute(request).await;
     signals.abort();
-    if outcome.is_ok() {
+    if let Ok(RunEnd { outcome: None, .. }) = outcome {
+        let _ = std::fs::remove_file(folder.join(WAKE));
+        eprintln!("the run waits for a person; once it is approved go on with: slipway resume {run}");
+    } else if outcome.is_ok() {
         tidy(store, &run)?;
     } else {
         let _ = std::fs::remove_file(folder.join(WAKE));

@@ -20,12 +20,14 @@ use crate::plan::placement::{Placed, place};
 use crate::runner::contract::{Progress, Runner, RunnerError, Sandbox, SandboxSpec};
 use crate::state::{AttemptState, StepPhase};
 use crate::store::contract::GroupAnswer;
+use crate::task::contract::Before;
 
 use super::cancel::{CancelLevel, CancelView};
 use super::checkout;
 use super::context::{RunContext, group_of};
 use super::effects::{JobProgress, StepEffects};
 use super::job_log::JobLog;
+use super::lend;
 use super::message::{JournalGone, Message};
 use super::scope::{JobFacts, JobScope};
 use super::spec;
@@ -55,6 +57,8 @@ pub struct AttemptInput {
     pub leg: (usize, usize),
     /// Cancellation.
     pub cancel: CancelView,
+    /// What tasks of earlier stages left.
+    pub before: Vec<Before>,
     /// What the journal knows of the attempt, when it was under way before.
     pub known: Option<Known>,
 }
@@ -77,6 +81,7 @@ pub(super) struct Attempt<'a> {
     pub(super) spec: SandboxSpec,
     pub(super) sandbox: Arc<dyn Sandbox>,
     pub(super) facts: JobFacts,
+    pub(super) before: Vec<Before>,
     pub(super) progress: JobProgress,
     /// What every step gets: `GITHUB_*`, `RUNNER_*`, `CI`, HOME.
     pub(super) base_env: Vec<(String, String)>,
@@ -100,6 +105,11 @@ impl<'a> Attempt<'a> {
                 .hash_files(&workspace, patterns)
                 .map_err(|e| EvalError::new(format!("hashFiles() failed in \"{}\": {e}", workspace.display())))
         }
+    }
+
+    /// The `secrets` that this job may read.
+    pub(super) fn secrets(&self) -> Value {
+        self.facts.secrets.clone().unwrap_or_else(|| self.run.secrets.clone())
     }
 
     pub(super) fn timeout_reason(&self) -> String {
@@ -149,6 +159,9 @@ struct Settled {
 
 fn settle(run: &RunContext, input: &AttemptInput, facts: &mut JobFacts) -> Result<Settled, String> {
     let job = &input.job;
+    let environment =
+        lend::name_of(job, &JobScope::job(run, facts)).map_err(|e| format!("`environment` has no value: {e}"))?;
+    lend::lend(run, facts, environment.as_deref())?;
     let wrong = |what: &str, error: EvalError| format!("`{what}` has no value: {error}");
     facts.strategy = {
         let scope = JobScope::job(run, facts);
@@ -345,6 +358,7 @@ async fn steps(
         spec: settled.spec.clone(),
         sandbox,
         facts,
+        before: input.before.clone(),
         progress: JobProgress::default(),
         base_env,
         cancel: cancel.clone(),
@@ -432,6 +446,10 @@ async fn prepare_workspace(run: &RunContext, workspace: &Path, input: &AttemptIn
         source: reason.into(),
     };
     std::fs::create_dir_all(workspace).map_err(|e| failed(e.to_string()))?;
+    // Stages that only ask or tell people need no files.
+    if crate::stage::kind_of(&input.job).is_some_and(|kind| !kind.reads_files()) {
+        return Ok(());
+    }
     let has_checkout = input.job.steps.iter().any(|step| step.action.is_checkout());
     if run.plan.pipeline.dialect == Dialect::Stages && !has_checkout {
         let workspaces = Arc::clone(&run.ports.workspaces);

@@ -13,6 +13,7 @@ use crate::plan::condition::decide;
 use crate::plan::contexts::{Need, late_number, needs};
 use crate::plan::ir::{Legs, StageIndex};
 use crate::plan::scope::{ContextScope, StatusView};
+use crate::stage::{TaskKind, kind_of};
 use crate::state::{JobPhase, StagePhase};
 
 use super::cancel::CancelLevel;
@@ -72,6 +73,13 @@ impl Run {
         }
         if let Some((from, jobs)) = self.taken_over(&stage.id) {
             return self.reuse(index, &from, jobs);
+        }
+        if plan.inputs.untrusted
+            && (stage.job.environment.is_some() || kind_of(&stage.job).is_some_and(TaskKind::reaches_outside))
+        {
+            let reason = "outsiders can have written this run: it reaches nothing outside".to_owned();
+            self.record(Event::StageSkipped { stage: stage.id.clone(), reason }, false)?;
+            return Ok(());
         }
         let decision = match decide(stage.job.condition.as_ref(), &scope) {
             Ok(decision) => decision,

@@ -61,6 +61,8 @@ pub struct JobProgress {
     pub timed_out: bool,
     /// The job was cancelled.
     pub cancelled: bool,
+    /// The approvers said that what comes after is to be skipped.
+    pub skipped: bool,
 }
 
 impl JobProgress {
@@ -117,6 +119,8 @@ impl JobProgress {
             Outcome::Failure
         } else if self.cancelled {
             Outcome::Cancelled
+        } else if self.skipped {
+            Outcome::Skipped
         } else {
             Outcome::Success
         }

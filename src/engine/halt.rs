@@ -2,13 +2,54 @@
 
 use std::sync::Arc;
 
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Order, Outcome};
 use crate::id::StageId;
 use crate::plan::contexts::late_bool;
+use crate::stage::{TaskKind, filled, kind_of};
+use crate::state::RunState;
 use crate::store::contract::Request;
 
+use super::approval::may_decide;
 use super::cancel::CancelLevel;
 use super::run::{Run, RunError};
+
+/// The event that a decision becomes: it is given, or refused with the reason.
+pub fn decision(
+    state: &RunState,
+    actor: &str,
+    stage: StageId,
+    approved: bool,
+    (by, groups): (String, &[String]),
+    comment: String,
+    inputs: &[(String, String)],
+) -> Event {
+    let checked = || {
+        let index = state.find(&stage).ok_or_else(|| format!("there is no stage \"{stage}\""))?;
+        let now = state.stage(index);
+        let asked = now.asked.as_ref().filter(|_| now.waits());
+        let asked = asked.ok_or_else(|| format!("stage \"{stage}\" does not wait for a decision"))?;
+        may_decide(asked, &now.given, &by, groups, actor)?;
+        if approved { filled(&asked.inputs, inputs) } else { Ok(Vec::new()) }
+    };
+    match checked() {
+        Ok(inputs) => Event::ApprovalGiven { stage, approved, by, comment, inputs },
+        Err(reason) => Event::RequestRefused { by, reason },
+    }
+}
+
+/// The event that an order becomes: it is given, or refused with the reason.
+pub fn ordered(state: &RunState, stage: StageId, order: Order, by: String) -> Event {
+    let job = state.find(&stage).map(|index| state.plan().stage(index).job.clone());
+    let takes = |kind| matches!(kind, TaskKind::Deploy | TaskKind::Verify);
+    match job.as_ref().map(|job| kind_of(job)) {
+        Some(Some(kind)) if takes(kind) && state.find(&stage).is_some_and(|at| state.stage(at).outcome().is_none()) => {
+            Event::OrderGiven { stage, order, by }
+        }
+        Some(Some(kind)) if takes(kind) => Event::RequestRefused { by, reason: format!("stage \"{stage}\" is over") },
+        Some(_) => Event::RequestRefused { by, reason: format!("stage \"{stage}\" is no deploy") },
+        None => Event::RequestRefused { by, reason: format!("there is no stage \"{stage}\"") },
+    }
+}
 
 impl Run {
     /// Cancels the whole run, at least to `level`.
@@ -69,6 +110,15 @@ impl Run {
                 Request::Cancel { by } => {
                     let level = if self.level == CancelLevel::None { CancelLevel::Asked } else { CancelLevel::Now };
                     self.raise(level, &by)?;
+                }
+                Request::Decide { stage, approved, by, groups, comment, inputs } => {
+                    let actor = self.context.base.github.get("actor").to_text();
+                    let event = decision(&self.state, &actor, stage, approved, (by, &groups), comment, &inputs);
+                    self.record(event, true)?;
+                }
+                Request::Order { stage, order, by } => {
+                    let event = ordered(&self.state, stage, order, by);
+                    self.record(event, true)?;
                 }
             }
         }

@@ -65,10 +65,19 @@ impl Reporter {
 
     /// Tells of an event and waits until it is committed.
     pub async fn commit(&self, event: Event) -> Result<(), JournalGone> {
+        self.commit_as(event, false).await
+    }
+
+    async fn commit_as(&self, event: Event, sync: bool) -> Result<(), JournalGone> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Happened { event: Box::new(event), sync: false, reply: Some(reply) }).await?;
+        self.send(Message::Happened { event: Box::new(event), sync, reply: Some(reply) }).await?;
         let committed = answer.await.map_err(|_| JournalGone("the run has ended".to_owned()))?;
         committed.map_err(gone)?.await.map_err(gone)
+    }
+
+    /// The same, down to the disk: for effects outside the machine.
+    pub async fn commit_synced(&self, event: Event) -> Result<(), JournalGone> {
+        self.commit_as(event, true).await
     }
 
     /// Sends anything else.

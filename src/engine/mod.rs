@@ -11,6 +11,7 @@
 //! Promises: an effect's intent is committed before the effect; a step of an attempt starts at most once; clean-up always
 //! runs. State has one writer, the loop; attempts send it [`message::Message`]s.
 
+pub mod approval;
 pub mod attempt;
 pub mod cancel;
 pub mod checkout;
@@ -18,12 +19,14 @@ mod command_line;
 pub mod commands;
 pub mod context;
 pub mod decide;
+pub mod desk;
 pub mod effects;
 pub mod file_commands;
 pub mod finish;
-mod halt;
+pub mod halt;
 pub mod job_log;
 pub mod junit;
+mod lend;
 pub mod message;
 pub mod output;
 pub mod ports;
@@ -34,3 +37,6 @@ pub mod shell;
 pub mod spec;
 pub mod step;
 mod take_up;
+mod task;
+mod task_ctx;
+mod task_exec;

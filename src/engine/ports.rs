@@ -9,6 +9,7 @@ use crate::id::AttemptId;
 use crate::plan::ir::RunnerKind;
 use crate::runner::contract::{Runner, RunnerError};
 use crate::store::contract::{Artifacts, Caches, Groups, Logs, RESUME_WINDOW, Sealer, Store};
+use crate::task::contract::Tasks;
 use crate::workspace::contract::Workspaces;
 
 /// The adapters.
@@ -30,6 +31,8 @@ pub struct Ports {
     pub sealer: Arc<dyn Sealer>,
     /// Copies of the checkout.
     pub workspaces: Arc<dyn Workspaces>,
+    /// What typed stages do.
+    pub tasks: Arc<dyn Tasks>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -89,6 +92,8 @@ pub struct Settings {
     pub interrupt_grace: Duration,
     /// From SIGTERM to SIGKILL; GitHub's figure is 2.5 s.
     pub terminate_grace: Duration,
+    /// Ends for now when all that is left waits for a person.
+    pub no_wait: bool,
 }
 
 impl Settings {
@@ -106,6 +111,7 @@ impl Default for Settings {
             debug: false,
             interrupt_grace: Duration::from_millis(7500),
             terminate_grace: Duration::from_millis(2500),
+            no_wait: false,
         }
     }
 }

@@ -7,15 +7,17 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::event::{EVENT_VERSION, Event, Outcome, Record};
+use crate::event::{EVENT_VERSION, Ending, Event, Outcome, Record};
 use crate::expr::EvalError;
 use crate::id::{AttemptId, JobId, RunId, StageId};
 use crate::plan::contexts::RunFacts;
 use crate::plan::ir::{Plan, RunnerKind, StageIndex};
 use crate::secret::Secret;
 use crate::sink::Sink;
+use crate::stage::{Environment, kind_of};
 use crate::state::{IllegalTransition, RunPhase, RunState};
 use crate::store::contract::{Committed, GroupAnswer, Journal, StoreError};
+use crate::task::contract::Before;
 
 use super::attempt::{self, AttemptInput, Known};
 use super::cancel::{CancelLevel, CancelView};
@@ -52,6 +54,8 @@ pub struct RunRequest {
     pub reused: Option<Reused>,
     /// The run that it repeats.
     pub origin: Option<RunId>,
+    /// Environments of the user's or the server's configuration; they win over the file's.
+    pub environments: Vec<Environment>,
     /// Where events go.
     pub sinks: Vec<Box<dyn Sink>>,
     /// Somebody wants the run to end: the first asks, the second ends it at once.
@@ -83,15 +87,24 @@ pub enum RunError {
     Settings(#[from] EvalError),
 }
 
+/// How a run ended for this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunEnd {
+    /// How it ended; none when it only paused, waiting for a person.
+    pub outcome: Option<Outcome>,
+    /// How the gravest thing stands that a task of it worked on.
+    pub ending: Option<Ending>,
+}
+
 /// Runs to the end, or takes a run up to its end.
-pub async fn execute(request: RunRequest) -> Result<Outcome, RunError> {
+pub async fn execute(request: RunRequest) -> Result<RunEnd, RunError> {
     let (sender, inbox) = mpsc::channel(MESSAGE_QUEUE);
     let mut state = RunState::new(Arc::clone(&request.plan));
     for record in &request.records {
         state.apply(record)?;
     }
     if let RunPhase::Finished(outcome) = state.phase {
-        return Ok(outcome);
+        return Ok(RunEnd { outcome: Some(outcome), ending: state.ending });
     }
     let context = Arc::new(RunContext::new(
         request.run.clone(),
@@ -102,6 +115,8 @@ pub async fn execute(request: RunRequest) -> Result<Outcome, RunError> {
         &request.secrets,
         &request.numbers,
         Reporter::new(sender),
+        &request.environments,
+        &state,
     )?);
     let scheduler = Scheduler::new(&state, context.settings.jobs);
     let mut sinks = request.sinks;
@@ -120,13 +135,14 @@ pub async fn execute(request: RunRequest) -> Result<Outcome, RunError> {
         kinds,
         reused: request.reused,
         level: CancelLevel::None,
+        paused: false,
         state,
         context,
     };
     let taken_up = !request.records.is_empty();
     let outcome = run.drive(taken_up, request.origin, inbox, request.interrupts, request.wake).await;
     run.sinks.iter_mut().for_each(|sink| sink.finish());
-    outcome
+    Ok(RunEnd { outcome: outcome?, ending: run.state.ending })
 }
 
 /// The task of an attempt.
@@ -149,6 +165,8 @@ pub(super) struct Run {
     pub(super) kinds: Vec<RunnerKind>,
     pub(super) reused: Option<Reused>,
     pub(super) level: CancelLevel,
+    /// The run ends for now: whoever waits for a person gives up.
+    pub(super) paused: bool,
 }
 
 impl Run {
@@ -159,7 +177,7 @@ impl Run {
         mut inbox: mpsc::Receiver<Message>,
         mut interrupts: mpsc::Receiver<String>,
         mut wake: mpsc::Receiver<()>,
-    ) -> Result<Outcome, RunError> {
+    ) -> Result<Option<Outcome>, RunError> {
         if taken_up {
             self.record(Event::RunResumed { pid: std::process::id() }, true)?.await?;
             self.unseal_masks();
@@ -187,7 +205,10 @@ impl Run {
             let holder = self.context.run.as_str().to_owned();
             let _ = self.context.ports.groups.release(group, &self.context.run, &holder);
         }
-        let outcome = result?;
+        let Some(outcome) = result? else {
+            self.record(Event::RunPaused {}, true)?.await?;
+            return Ok(None);
+        };
         for kind in self.kinds.clone() {
             if let Ok(runner) = self.context.ports.runners.get(kind) {
                 // What is left of the run is swept when the next one starts.
@@ -195,7 +216,7 @@ impl Run {
             }
         }
         self.record(Event::RunFinished { outcome }, true)?.await?;
-        Ok(outcome)
+        Ok(Some(outcome))
     }
 
     /// Until every stage is over.
@@ -205,7 +226,7 @@ impl Run {
         inbox: &mut mpsc::Receiver<Message>,
         interrupts: &mut mpsc::Receiver<String>,
         wake: &mut mpsc::Receiver<()>,
-    ) -> Result<Outcome, RunError> {
+    ) -> Result<Option<Outcome>, RunError> {
         if taken_up {
             self.take_up()?;
         }
@@ -215,7 +236,14 @@ impl Run {
         loop {
             self.advance()?;
             if self.state.unfinished == 0 && self.tasks.is_empty() {
-                return Ok(self.outcome());
+                return Ok(Some(self.outcome()));
+            }
+            if self.paused && self.tasks.is_empty() {
+                return Ok(None);
+            }
+            if self.context.settings.no_wait && !self.paused && self.all_wait() {
+                self.paused = true;
+                self.context.desk.pause();
             }
             tokio::select! {
                 biased;
@@ -266,6 +294,7 @@ impl Run {
         let record = Record { v: EVENT_VERSION, seq: self.state.seq + 1, at, event };
         self.state.apply(&record)?;
         self.sinks.iter_mut().for_each(|sink| sink.record(&record));
+        self.context.desk.happened(&record.event, &self.state);
         self.scheduler.happened(&self.state, &record.event);
         note_kind(&mut self.kinds, &record.event);
         Ok(self.journal.append(record, sync))
@@ -334,6 +363,7 @@ impl Run {
             job: Arc::clone(&stage.job),
             matrix: job.matrix.clone(),
             needs: self.need_list(index),
+            before: self.left_before(index),
             need_ids: stage.needs.iter().map(|need| self.context.plan.stage(*need).id.clone()).collect(),
             leg: (leg, jobs.len()),
             cancel: CancelView::new(view),
@@ -355,6 +385,10 @@ impl Run {
         let Some(job) = self.names.remove(&id) else { return Ok(()) };
         if let Some(task) = self.tasks.remove(&job) {
             self.scheduler.ended(task.stage);
+        }
+        if self.paused && result.is_err() {
+            // It gave up waiting; `resume` takes it up.
+            return Ok(());
         }
         result.map_err(|reason| StoreError::failed(format!("run job \"{job}\""), reason).into())
     }
@@ -389,6 +423,30 @@ impl Run {
             }
             self.sinks.iter_mut().for_each(|sink| sink.tick());
         }
+    }
+
+    /// Whether something goes on, and all of it waits for people.
+    fn all_wait(&self) -> bool {
+        !self.tasks.is_empty() && self.tasks.values().all(|task| self.state.stage(task.stage).waits())
+    }
+
+    /// What tasks of the stages before `index` left, in the DAG's order.
+    fn left_before(&self, index: StageIndex) -> Vec<Before> {
+        let plan = &self.context.plan;
+        let needs = &plan.stage(index).needs;
+        if plan.stages.iter().all(|stage| stage.job.typed.is_none()) {
+            return Vec::new();
+        }
+        let before = crate::plan::graph::reach(plan.stages.len(), needs, |at: StageIndex| &plan.stage(at).needs);
+        let mut left = Vec::new();
+        for at in plan.order.iter().filter(|at| before[at.0 as usize]) {
+            let Some(kind) = kind_of(&plan.stage(*at).job) else { continue };
+            for facts in &self.state.stage(*at).facts {
+                let stage = plan.stage(*at).id.clone();
+                left.push(Before { stage, kind, direct: needs.contains(at), facts: facts.clone() });
+            }
+        }
+        left
     }
 
     fn outcome(&self) -> Outcome {

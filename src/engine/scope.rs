@@ -2,6 +2,7 @@
 
 use crate::expr::{EvalError, Scope, StatusFunction, Value};
 use crate::plan::contexts;
+use crate::stage::Environment;
 
 use super::context::RunContext;
 use super::effects::JobProgress;
@@ -23,6 +24,12 @@ pub struct JobFacts {
     pub containers: Value,
     /// The pipeline's and the job's `env`.
     pub env: Vec<(String, String)>,
+    /// The environment that the job belongs to.
+    pub environment: Option<Environment>,
+    /// `vars` with the environment's.
+    pub vars: Option<Value>,
+    /// `secrets` that the job may read; before it is known where it belongs, all that no environment names.
+    pub secrets: Option<Value>,
 }
 
 /// `hashFiles` over a job's files.
@@ -54,8 +61,9 @@ impl Scope for JobScope<'_> {
         Some(match name {
             "github" => self.facts.github.clone(),
             "inputs" => self.run.base.inputs.clone(),
-            "vars" => self.run.base.vars.clone(),
-            "secrets" => self.run.secrets.clone(),
+            "vars" => self.facts.vars.clone().unwrap_or_else(|| self.run.base.vars.clone()),
+            "secrets" => self.facts.secrets.clone().unwrap_or_else(|| self.run.secrets.clone()),
+            "environment" => super::lend::context(self.facts.environment.as_ref()?),
             "needs" => self.facts.needs.clone(),
             "matrix" => self.facts.matrix.clone(),
             "strategy" => self.facts.strategy.clone(),

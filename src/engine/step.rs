@@ -46,7 +46,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_millis(150);
 
 /// How a step ended, before `continue-on-error`.
-pub struct Ended {
+pub(super) struct Ended {
     outcome: Outcome,
     exit: Option<Exit>,
     reason: Option<String>,
@@ -54,7 +54,15 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn failure(reason: impl Into<String>) -> Self {
+    pub(super) fn of(outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self { outcome, ..Self::failure(reason) }
+    }
+
+    pub(super) fn with(self, effects: StepEffects) -> Self {
+        Self { effects, ..self }
+    }
+
+    pub(super) fn failure(reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Failure, exit: None, reason: Some(reason.into()), effects: StepEffects::default() }
     }
 
@@ -63,7 +71,7 @@ impl Ended {
     }
 
     /// What the log says of a step that did not succeed.
-    fn line(&self) -> Option<String> {
+    pub(super) fn line(&self) -> Option<String> {
         match (self.outcome, &self.reason, self.exit) {
             (Outcome::Success, _, _) => None,
             (_, Some(reason), _) => Some(reason.clone()),
@@ -74,7 +82,7 @@ impl Ended {
         }
     }
 
-    fn success() -> Self {
+    pub(super) fn success() -> Self {
         Self { outcome: Outcome::Success, exit: None, reason: None, effects: StepEffects::default() }
     }
 }
@@ -83,6 +91,7 @@ impl Ended {
 enum Prepared {
     Command(Box<StepCommand>),
     Checkout(CheckoutInputs),
+    Task(Vec<(String, String)>),
 }
 
 impl Attempt<'_> {
@@ -111,6 +120,7 @@ impl Attempt<'_> {
         let ended = match self.prepare(step, &key) {
             Ok(Prepared::Command(command)) => self.execute(step, *command, known).await?,
             Ok(Prepared::Checkout(inputs)) => self.check_out(&key, inputs).await?,
+            Ok(Prepared::Task(env)) => self.task(&key, &env, known).await?,
             Err(reason) => {
                 self.note(&key, &reason).await?;
                 Ended::failure(reason)
@@ -127,6 +137,7 @@ impl Attempt<'_> {
                 source.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("run").to_owned()
             }
             StepAction::Uses { uses, .. } => uses.value.clone(),
+            StepAction::Task { key } => key.clone(),
         })
     }
 
@@ -145,6 +156,7 @@ impl Attempt<'_> {
         let step_env = env_entries(&step.env, &with_hash(&[])).map_err(|e| format!("`env` has no value: {e}"))?;
         let scope = with_hash(&step_env);
         match &step.action {
+            StepAction::Task { .. } => Ok(Prepared::Task(step_env)),
             StepAction::Uses { with, .. } => {
                 let mut inputs = Vec::new();
                 for (name, data) in with {
@@ -484,7 +496,7 @@ impl Attempt<'_> {
     }
 
     /// A line of Slipway's own in a step's log.
-    async fn note(&self, key: &StepKey, line: &str) -> Result<(), JournalGone> {
+    pub(super) async fn note(&self, key: &StepKey, line: &str) -> Result<(), JournalGone> {
         let text = format!("{}\n", self.run.masker.mask(line));
         if let Ok(mut log) = self.run.ports.logs.open(&self.run.run, key, 0) {
             // The line is shown in any case.
@@ -541,7 +553,7 @@ impl Ladder {
 }
 
 /// Resolves at `instant`; never without one.
-async fn at(instant: Option<Instant>) {
+pub(super) async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,

@@ -169,16 +169,7 @@ impl Reader {
         if let (Some(field), None) = (run, steps)
             && let Some(script) = self.text(field)
         {
-            job.steps = vec![Step {
-                id: None,
-                name: None,
-                condition: None,
-                env: Vec::new(),
-                action: StepAction::Run { script, shell, working_directory },
-                continue_on_error: None,
-                timeout_minutes: None,
-                span: field.node.span,
-            }];
+            job.steps = vec![only_step(StepAction::Run { script, shell, working_directory }, field.node.span)];
         }
         self.retention(job, fields);
         self.typed(job, fields);
@@ -193,6 +184,9 @@ impl Reader {
         let mut typed = fields.iter().filter(|field| TYPED_KEYS.contains(&field.name));
         let Some(first) = typed.next() else { return };
         job.typed = Some(TypedStage { key: Spanned::new(first.name.to_owned(), first.span), node: first.node.clone() });
+        if job.steps.is_empty() {
+            job.steps = vec![only_step(StepAction::Task { key: first.name.to_owned() }, first.span)];
+        }
         let others = typed.chain(["run", "steps", "uses"].into_iter().filter_map(|name| fields.get(name)));
         for other in others {
             let message = format!(
@@ -205,6 +199,20 @@ impl Reader {
                     .help("make it a stage of its own, with \"needs\""),
             );
         }
+    }
+}
+
+/// The step of a stage that has one.
+fn only_step(action: StepAction, span: crate::span::Span) -> Step {
+    Step {
+        id: None,
+        name: None,
+        condition: None,
+        env: Vec::new(),
+        action,
+        continue_on_error: None,
+        timeout_minutes: None,
+        span,
     }
 }
 

@@ -44,6 +44,11 @@ pub enum StepAction {
         /// `with:` in file order.
         with: Vec<(Spanned<String>, Data)>,
     },
+    /// The typed key of a stage, which is its one step. The settings stand in [`super::Job::typed`].
+    Task {
+        /// The key: `scan`, `deploy`, ...
+        key: String,
+    },
 }
 
 impl StepAction {

@@ -245,6 +245,7 @@ impl Maker<'_> {
                     RunnerKind::Host => "host",
                     RunnerKind::Docker => "docker",
                     RunnerKind::Scripted => "scripted",
+                    RunnerKind::Engine => "slipway",
                 };
                 let own = job.container.as_ref().filter(|_| placed.image.is_some());
                 let container = own.map(|container| self.container("", container, known));
@@ -310,6 +311,7 @@ impl Maker<'_> {
                     .map(|(name, data)| Variable { name: name.value.clone(), value: self.data(data, &known) })
                     .collect(),
             },
+            StepAction::Task { key } => ActionView::Task { task: key.clone(), preview: None },
         };
         StepView {
             number: at + 1,

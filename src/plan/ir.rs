@@ -31,6 +31,10 @@ pub struct PlanInputs {
     pub selection: Selection,
     /// Where jobs run.
     pub placement: Placement,
+    /// Whether an outsider can have written the commit or started the run (a pull request of a fork): then there are no
+    /// secrets and environments, and stages that reach outside are skipped.
+    #[serde(default)]
+    pub untrusted: bool,
 }
 
 /// `--stage`, `--from`, `--matrix`.
@@ -82,6 +86,8 @@ pub enum RunnerKind {
     Docker,
     /// Outcomes that a test wrote down.
     Scripted,
+    /// Slipway itself: typed stages that run no program.
+    Engine,
 }
 
 /// An index into [`Plan::stages`].

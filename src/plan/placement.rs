@@ -43,7 +43,12 @@ pub fn place(job: &Job, placement: &Placement, scope: &dyn Scope) -> Result<Plac
         }
         None => String::new(),
     };
-    let image = (!image.is_empty()).then_some(image);
+    if let Some(kind) = crate::stage::kind_of(job)
+        && !kind.runs_programs()
+    {
+        return Ok(Placed { kind: RunnerKind::Engine, image: None, why: format!("a {} runs no program", kind.name()) });
+    }
+    let image = (!image.is_empty()).then_some(image).or_else(|| crate::stage::default_image(job).map(str::to_owned));
     if placement.runner == RunnerChoice::Host {
         return Ok(Placed::host(match image {
             Some(image) => format!("--runner host; image \"{image}\" is ignored"),

@@ -17,6 +17,7 @@ pub(crate) fn pipeline(text: &str) -> Arc<Pipeline> {
 /// The inputs of a push to main.
 pub(crate) fn inputs() -> PlanInputs {
     PlanInputs {
+        untrusted: false,
         file: "slipway.yml".into(),
         path: "slipway.yml".into(),
         event_name: "push".into(),

@@ -274,4 +274,12 @@ pub enum ActionView {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         with: Vec<Variable>,
     },
+    /// The task of a typed stage.
+    Task {
+        /// The typed key.
+        task: String,
+        /// What it would do: filled by who can look (`task::contract::Preview` as JSON).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preview: Option<serde_json::Value>,
+    },
 }

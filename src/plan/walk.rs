@@ -203,6 +203,8 @@ fn step<'a>(place: usize, step: &'a Step, see: See<'_, 'a>) {
                 data(at, value, see);
             }
         }
+        // Its settings are the job's.
+        StepAction::Task { .. } => {}
     }
     flag(at, "continue-on-error", step.continue_on_error.as_ref(), see);
     number(at, "timeout-minutes", step.timeout_minutes.as_ref(), see);

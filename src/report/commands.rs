@@ -32,6 +32,7 @@ impl Commands {
                 script.template.source().trim_end().lines().map(|l| format!("$ {l}")).collect()
             }
             StepAction::Uses { uses, .. } => vec![format!("uses {}", uses.value)],
+            StepAction::Task { .. } => Vec::new(),
         };
         let mut env: Vec<String> = self.env.clone();
         for name in names(&job.env).chain(names(&step.env)) {

@@ -30,6 +30,8 @@ pub struct StageView {
     pub skip_reason: Option<String>,
     /// Why it failed, when no job of it says.
     pub fail_reason: Option<String>,
+    /// It waits for people: the environment, and who may decide.
+    pub waits: Option<(Option<String>, Vec<String>)>,
 }
 
 impl StageView {
@@ -40,6 +42,7 @@ impl StageView {
             jobs: Vec::new(),
             selected: true,
             late: false,
+            waits: None,
             started: None,
             finished: None,
             outcome: None,

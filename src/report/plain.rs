@@ -19,7 +19,7 @@ use crate::report::sanitize::{self, visible};
 use crate::report::style::{Ink, Style};
 use crate::report::summary::{self, Look};
 use crate::report::tail::Tails;
-use crate::report::width;
+use crate::report::{waiting, width};
 use crate::sink::Sink;
 
 /// Names are aligned up to so many columns; longer ones push their lines to the right.
@@ -200,6 +200,7 @@ impl Plain {
                     (RunnerKind::Docker, None) => "in docker".to_owned(),
                     (RunnerKind::Host, _) => "on the host".to_owned(),
                     (RunnerKind::Scripted, _) => "as scripted".to_owned(),
+                    (RunnerKind::Engine, _) => "by slipway".to_owned(),
                 };
                 let again = if attempt.attempt > 1 { format!(", attempt {}", attempt.attempt) } else { String::new() };
                 let text = format!("starting {place}, {}{again}", counted(*steps as usize, "step"));
@@ -258,6 +259,16 @@ impl Plain {
             Event::CancelRequested { by, stage } => {
                 let what = stage.as_ref().map(|s| format!(" {s}")).unwrap_or_default();
                 self.write(&format!("cancelling{what}: asked by {}\n", visible(by)));
+            }
+            Event::RunPaused {} => self.write("paused: all that is left waits for a person\n"),
+            Event::RequestRefused { by, reason } => {
+                self.write(&format!("refused what {} asked: {}\n", visible(by), visible(reason)));
+            }
+            Event::ApprovalWaiting { .. } | Event::ApprovalGiven { .. } | Event::OrderGiven { .. } => {
+                let run = self.view.run.as_ref().map(ToString::to_string).unwrap_or_default();
+                for (stage, ink, line) in waiting::lines(&run, event) {
+                    self.say(stage.as_str(), &self.style.paint(ink, visible(&line)));
+                }
             }
             Event::JobsExpanded { stage, legs } => {
                 self.say(stage.as_str(), &format!("its matrix gives {}", counted(legs.len(), "job")));

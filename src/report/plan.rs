@@ -4,6 +4,7 @@ use crate::plan::view::{
     ActionView, ContainerView, JobView, PlaceView, PlanView, Shown, StageView, StepView, Variable, When,
 };
 use crate::report::diagnostic::counted;
+use crate::report::preview;
 use crate::report::sanitize::visible;
 use crate::report::style::{Ink, Style};
 
@@ -208,6 +209,7 @@ impl Page {
         let how = match &step.action {
             ActionView::Run { shell, .. } => shell.text.clone(),
             ActionView::Uses { uses, .. } => format!("uses {uses}"),
+            ActionView::Task { task, .. } => task.clone(),
         };
         let name = if name.is_empty() { String::new() } else { format!("{} ", visible(name)) };
         let head = format!(
@@ -235,6 +237,13 @@ impl Page {
                     }
                 }
                 ActionView::Uses { with, .. } => self.variables("with", with),
+                ActionView::Task { preview, .. } => {
+                    let lines = preview.as_ref().map(preview::lines).unwrap_or_default();
+                    for (ink, line) in lines {
+                        let line = self.style.paint(ink, visible(&line));
+                        self.line(&line);
+                    }
+                }
             }
         }
         self.depth -= 1;

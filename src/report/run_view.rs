@@ -254,7 +254,23 @@ impl RunView {
                 s.finished = Some(at);
             }),
             Event::LogAcknowledged { step, log, .. } => self.step(step, at, |s| s.log_bytes = *log),
-            Event::MaskAdded { .. } => {}
+            Event::MaskAdded { .. }
+            | Event::EffectIntended { .. }
+            | Event::EffectObserved { .. }
+            | Event::TaskReported { .. }
+            | Event::TaskEnded { .. }
+            | Event::RunPaused {}
+            | Event::RequestRefused { .. }
+            | Event::OrderGiven { .. } => {}
+            Event::ApprovalWaiting { stage, environment, approvers, .. } => {
+                let stage = self.stage(stage);
+                self.stages[stage].waits = Some((environment.clone(), approvers.clone()));
+            }
+            // With several approvers it may wait on; the end of the stage says so for sure.
+            Event::ApprovalGiven { stage, .. } => {
+                let stage = self.stage(stage);
+                self.stages[stage].waits = None;
+            }
             Event::Annotated { step, annotation } => {
                 let job = self.job(&step.job);
                 let list = match annotation.level {

@@ -2,5 +2,6 @@
 
 pub mod contract;
 pub mod docker;
+pub mod engine;
 pub mod host;
 pub mod scripted;

@@ -19,7 +19,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::model::{Dialect, Job, Node, NodeKind, Pipeline, ReadOptions, codes};
 use crate::span::Source;
 
-pub use approval::Approval;
+pub use approval::{Approval, OnReject, filled};
 pub use backup::Backup;
 pub use build::Build;
 pub use deploy::{Deploy, Deployed};
@@ -81,6 +81,21 @@ impl TaskKind {
         }
     }
 
+    /// Whether it runs programs in the stage's sandbox; else it needs none.
+    pub fn runs_programs(self) -> bool {
+        matches!(self, TaskKind::Scan | TaskKind::Backup)
+    }
+
+    /// Whether it reads the commit's files.
+    pub fn reads_files(self) -> bool {
+        !matches!(self, TaskKind::Approval | TaskKind::Notify)
+    }
+
+    /// Whether it changes or tells what is outside of the run: not for runs that an outsider can have written.
+    pub fn reaches_outside(self) -> bool {
+        !matches!(self, TaskKind::Scan | TaskKind::Build)
+    }
+
     /// The kind of this key.
     pub fn of(key: &str) -> Option<TaskKind> {
         Self::ALL.into_iter().find(|kind| kind.name() == key)
@@ -139,6 +154,27 @@ impl Typed {
     }
 }
 
+/// The kind of `job`'s typed key.
+pub fn kind_of(job: &Job) -> Option<TaskKind> {
+    job.typed.as_ref().and_then(|typed| TaskKind::of(&typed.key.value))
+}
+
+/// The image that the tool of `job` runs in when the file names none; it counts as given.
+pub fn default_image(job: &Job) -> Option<&'static str> {
+    let typed = job.typed.as_ref().filter(|typed| typed.key.value == "scan")?;
+    let names = |tool: &str| match typed.node.scalar() {
+        Some((text, _)) => &**text == tool,
+        None => typed.node.get(tool).is_some(),
+    };
+    if names("gitleaks") {
+        Some("zricethezav/gitleaks")
+    } else if names("trivy") {
+        Some("aquasec/trivy")
+    } else {
+        None
+    }
+}
+
 /// Reads a file as [`crate::model::read`] does, and checks its typed stages with it.
 pub fn load(source: Source, options: &ReadOptions) -> (Option<Pipeline>, Diagnostics) {
     let (pipeline, mut diagnostics) = crate::model::read(source, options);
@@ -151,10 +187,33 @@ pub fn load(source: Source, options: &ReadOptions) -> (Option<Pipeline>, Diagnos
 
 /// Checks the typed stages of `pipeline`.
 pub fn check(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
-    if pipeline.dialect == Dialect::Stages {
-        pipeline.jobs.iter().for_each(|job| read(job, diagnostics));
-        diagnostics.sort();
+    if pipeline.dialect != Dialect::Stages {
+        return;
     }
+    let mut found = Diagnostics::new(pipeline.source.clone());
+    for job in &pipeline.jobs {
+        let before = found.list.len();
+        read(job, &mut found);
+        // The table's words come first; what a setting's value says is of interest once its name is right.
+        if found.list.len() == before {
+            read_typed(job, &mut found);
+        }
+    }
+    if let Some(node) = &pipeline.environments {
+        Environment::read_all(node, &mut found, true);
+    }
+    if let Some(node) = &pipeline.incident {
+        Incident::read(&mut settings::Reader::of_file(&mut found), node);
+    }
+    // What waits for a later version is valid; `plan` and `run` refuse it ([`refusals`]).
+    found.list.into_iter().filter(|one| one.code != codes::NOT_YET).for_each(|one| diagnostics.push(one));
+    diagnostics.sort();
+}
+
+/// Reads the settings of `job`'s typed key as the file has them.
+fn read_typed(job: &Job, diagnostics: &mut Diagnostics) -> Option<Typed> {
+    let node = &job.typed.as_ref()?.node;
+    Typed::read(&mut settings::Reader::of_file(diagnostics), kind_of(job)?, node)
 }
 
 /// Checks the typed key of one stage: its settings are known, and what must be given is.
@@ -222,15 +281,13 @@ fn read_map(kind: &Kind, node: &Node, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Why `job` cannot run: its typed key is read, and not yet built.
-pub fn refusal(job: &Job) -> Option<Diagnostic> {
-    let typed = job.typed.as_ref()?;
-    let message =
-        format!("stage \"{}\" uses \"{}\", which this version reads but cannot run yet", job.id.value, typed.key.value);
-    Some(
-        Diagnostic::error(codes::NOT_YET, typed.key.span, message)
-            .help("run the stages before it with \"--stage\", or do its work with \"run\""),
-    )
+/// What `job` asks for that this version reads and cannot do yet.
+pub fn refusals(job: &Job, source: &Source) -> Vec<Diagnostic> {
+    let mut found = Diagnostics::new(source.clone());
+    read_typed(job, &mut found);
+    let help = "run the stages before it with \"--stage\", or do its work with \"run\"";
+    let not_yet = found.list.into_iter().filter(|one| one.code == codes::NOT_YET);
+    not_yet.map(|one| if one.help.is_none() { one.help(help) } else { one }).collect()
 }
 
 /// Keys of typed stages may be spelt with `_`.
@@ -277,16 +334,6 @@ mod tests {
             errors("{scan: {gitleaks: {}, trivy: {}}}"),
             ["\"scan\" has \"trivy\" beside \"gitleaks\": it takes one of them|"]
         );
-    }
-
-    #[test]
-    fn a_typed_stage_is_valid_and_refused_by_name() {
-        let source = Source::new("s.yml", "stages:\n  image: {build: {tags: [a]}}\n  test: {run: make}\n");
-        let (pipeline, _) = load(source, &ReadOptions::default());
-        let pipeline = pipeline.expect("the file is valid");
-        let refused = refusal(&pipeline.jobs[0]).expect("a build is not built");
-        assert_eq!(refused.message, "stage \"image\" uses \"build\", which this version reads but cannot run yet");
-        assert!(refusal(&pipeline.jobs[1]).is_none());
     }
 
     #[test]

@@ -372,6 +372,11 @@ pub fn evaluated(node: &Node, evaluate: &mut dyn FnMut(&Template) -> Result<Valu
     Ok(Node { span: node.span, kind: kind.into() })
 }
 
+/// The node that JSON would be written as.
+pub fn node_of_json(json: &serde_json::Value) -> Node {
+    node_of(&Value::from_json(json), Span::default())
+}
+
 fn node_of(value: &Value, span: Span) -> Node {
     let kind = match value {
         Value::Array(items) => NodeKind::Sequence(items.iter().map(|item| node_of(item, span)).collect()),

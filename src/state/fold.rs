@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::event::{Event, Outcome, Record};
+use crate::clock::Timestamp;
+use crate::event::{Ending, Event, Outcome, Record};
 use crate::expr::Value;
 use crate::id::{AttemptId, JobId, StageId, StepKey};
 use crate::plan::expand::restore;
 use crate::plan::ir::{Legs, Plan, StageIndex};
 
-use super::{AttemptState, JobPhase, JobState, StagePhase, StageState, StepPhase, StepState};
+use super::{
+    Asked, AttemptState, EffectState, Given, JobPhase, JobState, StagePhase, StageState, StepPhase, StepState,
+};
 
 /// An event that cannot happen in the state it came upon.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +51,8 @@ pub struct RunState {
     pub stages: Vec<StageState>,
     /// Stages that are not over.
     pub unfinished: usize,
+    /// How the gravest thing stands that a task worked on.
+    pub ending: Option<Ending>,
     index: HashMap<StageId, u32>,
 }
 
@@ -76,6 +81,10 @@ impl RunState {
                     cancelled: false,
                     ancestors_succeeded: true,
                     ancestors_failed: false,
+                    facts: Vec::new(),
+                    asked: None,
+                    given: Vec::new(),
+                    orders: Vec::new(),
                 }
             })
             .collect();
@@ -85,6 +94,7 @@ impl RunState {
             seq: 0,
             phase: RunPhase::New,
             cancelled_by: None,
+            ending: None,
             stages,
             index,
         };
@@ -130,15 +140,74 @@ impl RunState {
         if !fits {
             return Err(illegal(format!("the run is {:?}", self.phase)));
         }
-        self.fold(&record.event).map_err(illegal)?;
+        self.fold(&record.event, record.at).map_err(illegal)?;
         self.seq = record.seq;
         Ok(())
     }
 
-    fn fold(&mut self, event: &Event) -> Fold {
+    fn fold(&mut self, event: &Event, at: Timestamp) -> Fold {
         match event {
             Event::RunStarted { .. } => self.phase = RunPhase::Running,
-            Event::RunResumed { .. } => {}
+            Event::RunResumed { .. } | Event::RunPaused {} | Event::RequestRefused { .. } => {}
+            Event::EffectIntended { step, key, data } => {
+                let effects = &mut self.starting_step(step)?.effects;
+                if effects.iter().any(|(known, _)| known == key) {
+                    return Err(format!("effect \"{key}\" is known already"));
+                }
+                effects.push((key.clone(), EffectState { intent: data.clone(), observation: None, at }));
+            }
+            Event::EffectObserved { step, key, data } => {
+                let effects = &mut self.starting_step(step)?.effects;
+                match effects.iter_mut().find(|(known, _)| known == key) {
+                    Some((_, effect)) if effect.observation.is_none() => effect.observation = Some(data.clone()),
+                    _ => return Err(format!("effect \"{key}\" was not intended, or is over")),
+                }
+            }
+            Event::TaskReported { step, .. } => {
+                self.starting_step(step)?;
+            }
+            Event::TaskEnded { step, facts, ending, .. } => {
+                self.starting_step(step)?;
+                self.ending = self.ending.max(*ending);
+                if !facts.is_null() {
+                    let facts = facts.clone();
+                    self.stage_mut(&step.job.stage())?.facts.push(facts);
+                }
+            }
+            Event::ApprovalWaiting {
+                stage,
+                environment,
+                approvers,
+                required,
+                prevent_self_review,
+                until,
+                summary,
+                consumes,
+                inputs,
+            } => {
+                let asked = Asked {
+                    environment: environment.clone(),
+                    approvers: approvers.clone(),
+                    required: *required,
+                    prevent_self_review: *prevent_self_review,
+                    until: *until,
+                    summary: summary.clone(),
+                    consumes: consumes.clone(),
+                    inputs: inputs.clone(),
+                };
+                let state = self.stage_mut(stage)?;
+                state.asked = Some(asked);
+                state.given.clear();
+            }
+            Event::ApprovalGiven { stage, approved, by, comment, inputs } => {
+                let state = self.stage_mut(stage)?;
+                if !state.waits() {
+                    return Err(format!("stage \"{stage}\" does not wait for a decision"));
+                }
+                let (by, comment, inputs) = (by.clone(), comment.clone(), inputs.clone());
+                state.given.push(Given { approved: *approved, by, comment, inputs });
+            }
+            Event::OrderGiven { stage, order, by } => self.stage_mut(stage)?.orders.push((*order, by.clone())),
             Event::CancelRequested { by, stage: None } => {
                 self.cancelled_by.get_or_insert_with(|| by.clone());
             }
@@ -289,7 +358,7 @@ impl RunState {
         if unfinished || attempt.steps.contains_key(&key.step) {
             return Err(format!("step {key} is known already, or another one is under way"));
         }
-        attempt.steps.insert(key.step, StepState { phase, raw: 0, log: 0, annotated: 0 });
+        attempt.steps.insert(key.step, StepState { phase, raw: 0, log: 0, annotated: 0, effects: Vec::new() });
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Outcome, Sealed};
+use crate::clock::Timestamp;
+use crate::event::{EffectData, Outcome, Sealed};
 use crate::expr::Value;
 use crate::id::JobId;
 
@@ -70,7 +71,7 @@ pub struct AttemptState {
 }
 
 /// A step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepState {
     /// Where it stands.
     pub phase: StepPhase,
@@ -80,6 +81,19 @@ pub struct StepState {
     pub log: u64,
     /// Annotations on record of what it said behind that.
     pub annotated: u32,
+    /// Effects of a task on record, in the order of their intents.
+    pub effects: Vec<(String, EffectState)>,
+}
+
+/// What is on record of an effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EffectState {
+    /// What was to be done.
+    pub intent: EffectData,
+    /// What came of it.
+    pub observation: Option<EffectData>,
+    /// When the intent was journaled.
+    pub at: Timestamp,
 }
 
 /// Where a step stands.

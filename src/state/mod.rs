@@ -12,5 +12,5 @@ mod job;
 mod stage;
 
 pub use fold::{IllegalTransition, RunPhase, RunState};
-pub use job::{AttemptState, JobPhase, JobState, StepPhase, StepState};
-pub use stage::{StagePhase, StageState};
+pub use job::{AttemptState, EffectState, JobPhase, JobState, StepPhase, StepState};
+pub use stage::{Asked, Given, StagePhase, StageState, Standing, standing};

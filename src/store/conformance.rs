@@ -26,6 +26,7 @@ pub(in crate::store) fn new_run(n: u32, checkout: &str) -> NewRun {
         name: format!("run {n}"),
         text: "stages: {a: {run: \"true\"}}\n".to_owned(),
         inputs: PlanInputs {
+            untrusted: false,
             file: "slipway.yml".to_owned(),
             path: "slipway.yml".to_owned(),
             event_name: "push".to_owned(),

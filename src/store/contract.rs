@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
-use crate::event::{KeptFile, Outcome, Record, Sealed};
+use crate::event::{KeptFile, Order, Outcome, Record, Sealed};
 use crate::id::{AttemptId, JobId, RunId, StageId, StepKey};
 use crate::plan::ir::PlanInputs;
 
@@ -158,6 +158,33 @@ pub enum Request {
     /// Cancel the run.
     Cancel {
         /// Who asks.
+        by: String,
+    },
+    /// Decide on a stage that waits for people.
+    Decide {
+        /// The stage.
+        stage: StageId,
+        /// Whether it is approved.
+        approved: bool,
+        /// Who decides.
+        by: String,
+        /// The groups that they are in.
+        #[serde(default)]
+        groups: Vec<String>,
+        /// Their comment.
+        #[serde(default)]
+        comment: String,
+        /// What they fill in.
+        #[serde(default)]
+        inputs: Vec<(String, String)>,
+    },
+    /// Order something of a deploy under way.
+    Order {
+        /// The stage.
+        stage: StageId,
+        /// The order.
+        order: Order,
+        /// Who orders.
         by: String,
     },
 }

@@ -349,7 +349,7 @@ pub struct ApprovalAsk {
 }
 
 /// What was decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Decision {
     /// Whether it was approved; else it was rejected, or time ran out.
     pub approved: bool,
@@ -394,6 +394,31 @@ impl Preview {
     pub fn effect(mut self, text: impl Into<String>) -> Self {
         self.lines.push(PreviewLine::Effect { text: text.into() });
         self
+    }
+}
+
+impl Preview {
+    /// For people, a line each.
+    pub fn text(&self) -> Vec<String> {
+        let mut text = Vec::new();
+        for line in &self.lines {
+            match line {
+                PreviewLine::Command { argv, image } => {
+                    let place = image.as_ref().map(|image| format!(" [{image}]")).unwrap_or_default();
+                    text.push(format!("$ {}{place}", argv.join(" ")));
+                }
+                PreviewLine::Effect { text: effect } => text.push(effect.clone()),
+                PreviewLine::Change { verb, object, namespace, diff } => {
+                    let place = namespace.as_ref().map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+                    text.push(format!("{verb} {object}{place}"));
+                    text.extend(diff.iter().map(|line| format!("  {line}")));
+                }
+                PreviewLine::Step { text: step, .. } => text.push(step.clone()),
+            }
+        }
+        text.extend(self.refused.iter().map(|why| format!("would be refused: {why}")));
+        text.extend(self.unknown.iter().map(|what| format!("not known yet: {what}")));
+        text
     }
 }
 

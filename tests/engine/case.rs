@@ -77,6 +77,7 @@ pub(crate) struct Done {
 
 pub(crate) fn inputs() -> PlanInputs {
     PlanInputs {
+        untrusted: false,
         file: "slipway.yml".into(),
         path: "slipway.yml".into(),
         event_name: "push".into(),
@@ -182,6 +183,7 @@ impl Case {
                 groups,
                 sealer: Arc::new(RunSealer::new(&state, &run)),
                 workspaces: Arc::new(LocalWorkspaces),
+                tasks: Arc::new(slipway::cli::tasks::LocalTasks::new()),
                 clock: Arc::new(TestClock(tokio::time::Instant::now())),
             },
             places: Places {
@@ -199,10 +201,11 @@ impl Case {
             reused: None,
             origin: None,
             sinks: self.upon.into_iter().map(|reaction| Box::new(Upon(reaction)) as Box<dyn Sink>).collect(),
+            environments: Vec::new(),
             interrupts: self.interrupts,
             wake: mpsc::channel(1).1,
         };
-        let outcome = execute(request).await.unwrap();
+        let outcome = execute(request).await.unwrap().outcome.expect("it did not pause");
         let records = store.records(&run, 0).unwrap();
         assert_eq!(self.runner.violations(), Vec::<String>::new());
         assert_eq!(self.runner.open_now(), 0, "sandboxes stay open");

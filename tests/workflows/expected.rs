@@ -144,6 +144,7 @@ fn compare_step(place: &str, step: &Step, expected: &Value) {
                 same(place, "with", &json!({"type": 2, "map": got}), with);
             }
         }
+        StepAction::Task { key } => panic!("{place}: a workflow has no typed key \"{key}\""),
     }
     if let Some(timeout) = expected.get("timeout-minutes") {
         same(place, "timeout-minutes", &late_json(step.timeout_minutes.as_ref(), number), timeout);

@@ -7,7 +7,7 @@ use crate::stage;
 use crate::plan::ir::{Plan, StagePlan};
 
 /// Refuses actions other than `actions/checkout`, reusable workflows and typed stages.
-pub(super) fn check(_plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnostics) {
+pub(super) fn check(plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnostics) {
     let job = &stage.job;
     if let Some(call) = &job.reusable {
         let message = format!(
@@ -18,9 +18,7 @@ pub(super) fn check(_plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnosti
             Diagnostic::error(codes::NOT_YET, call.uses.span, message).help("choose other jobs with \"--stage\""),
         );
     }
-    if let Some(refusal) = stage::refusal(job) {
-        diagnostics.push(refusal);
-    }
+    stage::refusals(job, &plan.pipeline.source).into_iter().for_each(|refusal| diagnostics.push(refusal));
     for (at, step) in job.steps.iter().enumerate() {
         let StepAction::Uses { uses, .. } = &step.action else { continue };
         if step.action.is_checkout() {
