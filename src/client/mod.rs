@@ -1,5 +1,6 @@
 //! What several adapters use to talk to the outside.
 
+pub mod clone;
 pub mod docker;
 pub mod git;
 pub mod shim;

@@ -7,6 +7,7 @@ mod conformance;
 pub mod contract;
 pub mod folder;
 pub mod group;
+pub mod inbox;
 pub mod lock;
 pub mod logs;
 pub mod memory;

@@ -5,6 +5,7 @@
 //! [`Durability::Power`] survives the loss of power too (`FULL`).
 
 mod groups;
+mod inbox;
 mod runs;
 mod schema;
 mod writer;
@@ -18,6 +19,7 @@ use crate::store::folder::StateFolder;
 
 use writer::Writer;
 
+pub use inbox::SqliteInbox;
 pub(in crate::store) use runs::{choose, unknown};
 
 /// What a commit survives.

@@ -92,14 +92,7 @@ CREATE TABLE groups (
 pub fn open(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
     let what = format!("open the database \"{}\"", path.display());
     let failed = failed(&what);
-    // Made here and not by SQLite, so that it is its owner's alone from the start.
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(StoreError::failed(&what, e)),
-        _ => {}
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
-    prepare(&connection, durability).map_err(&failed)?;
+    let mut connection = connect(path, durability, &what)?;
     let latest = MIGRATIONS.len() as i64;
     let version = version(&connection).map_err(&failed)?;
     if version > latest {
@@ -112,6 +105,19 @@ pub fn open(path: &Path, durability: Durability) -> Result<Connection, StoreErro
         let _lock = exclusive(path).map_err(|e| StoreError::failed(&what, e))?;
         migrate(&mut connection).map_err(&failed)?;
     }
+    Ok(connection)
+}
+
+/// A connection to the database at `path`, whose file is made where it is missing.
+pub(super) fn connect(path: &Path, durability: Durability, what: &str) -> Result<Connection, StoreError> {
+    // Made here and not by SQLite, so that it is its owner's alone from the start.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(StoreError::failed(what, e)),
+        _ => {}
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed(what))?;
+    prepare(&connection, durability).map_err(failed(what))?;
     Ok(connection)
 }
 
