@@ -2,6 +2,8 @@
 //!
 //! Calls are short and block (SQLite, files), except [`Journal::append`], which only queues.
 
+pub mod outbox;
+
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};

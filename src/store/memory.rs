@@ -17,6 +17,7 @@ use crate::store::contract::{
     StoreError, StoredRun,
 };
 use crate::store::group::Queue;
+use crate::store::memory_outbox::Letters;
 use crate::store::sqlite::{choose, unknown};
 
 /// The store. Clones share what it holds.
@@ -34,6 +35,7 @@ struct Inner {
     numbers: HashMap<(PathBuf, String), u64>,
     groups: HashMap<(PathBuf, String), Queue>,
     logs: HashMap<(RunId, String), Vec<u8>>,
+    letters: Letters,
 }
 
 struct MemoryRun {
@@ -46,6 +48,11 @@ struct MemoryRun {
 impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The outbox's letters, under the lock.
+    pub(in crate::store) fn with_letters<T>(&self, work: impl FnOnce(&mut Letters) -> T) -> T {
+        work(&mut self.lock().letters)
     }
 
     fn log(&self, run: &RunId, name: String, at: u64) -> Box<dyn LogWriter> {
@@ -165,6 +172,7 @@ impl Store for MemoryStore {
         }
         inner.runs.remove(run);
         inner.logs.retain(|(of, _), _| of != run);
+        inner.letters.forget(run);
         Ok(())
     }
 }

@@ -11,6 +11,9 @@ pub mod inbox;
 pub mod lock;
 pub mod logs;
 pub mod memory;
+mod memory_outbox;
+#[cfg(test)]
+mod outbox_tests;
 pub mod seal;
 pub mod sqlite;
 pub mod wake;

@@ -116,6 +116,35 @@ impl Sealer for RunSealer {
     }
 }
 
+/// Seals under the state folder's own key what must outlive its run: letters of the outbox with their addresses.
+pub struct FolderSealer {
+    state: StateFolder,
+}
+
+/// In place of a run's id.
+const FOLDER: &str = "state-folder";
+
+impl FolderSealer {
+    /// For `state`.
+    pub fn new(state: &StateFolder) -> Self {
+        Self { state: state.clone() }
+    }
+}
+
+impl Sealer for FolderSealer {
+    fn seal(&self, clear: &[u8]) -> Sealed {
+        match self.state.key() {
+            Ok(key) => seal_with(&new_cipher(&key), &RunId::from(FOLDER), clear),
+            // Without a key nothing is kept: whoever opens it says so.
+            Err(_) => Sealed(String::new()),
+        }
+    }
+
+    fn open(&self, sealed: &Sealed) -> Result<Vec<u8>, StoreError> {
+        open_with(&new_cipher(&self.state.key()?), &RunId::from(FOLDER), sealed)
+    }
+}
+
 fn new_cipher(key: &[u8; 32]) -> Aes256Gcm {
     Aes256Gcm::new(key.into())
 }

@@ -6,6 +6,7 @@
 
 mod groups;
 mod inbox;
+mod outbox;
 mod runs;
 mod schema;
 mod writer;

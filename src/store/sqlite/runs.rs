@@ -280,6 +280,8 @@ fn delete(connection: &mut Connection, run: &RunId) -> rusqlite::Result<()> {
     for table in ["records", "requests", "groups", "runs"] {
         transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run.as_str()])?;
     }
+    // A letter that still waits must arrive all the same.
+    transaction.execute("DELETE FROM outbox WHERE run = ?1 AND state <> 'waiting'", [run.as_str()])?;
     transaction.commit()
 }
 

@@ -86,6 +86,27 @@ CREATE TABLE groups (
     PRIMARY KEY (scope, name, place)
 ) STRICT, WITHOUT ROWID;
 ",
+    "
+-- Letters that must arrive. Those that are over stay without payload, so that none is put twice.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    run TEXT,
+    topic TEXT NOT NULL,
+    about TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    put INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    leased INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE INDEX outbox_waiting ON outbox (kind, due) WHERE state = 'waiting';
+CREATE INDEX outbox_of_run ON outbox (run);
+CREATE INDEX outbox_of_topic ON outbox (topic) WHERE topic <> '';
+",
 ];
 
 /// Opens the database at `path`, makes it or brings it up to date. A newer one is refused.
