@@ -457,6 +457,9 @@ pub enum Event {
         /// Its outputs.
         #[serde(default)]
         outputs: Vec<(String, String)>,
+        /// What the stage's tasks left; with the first of its jobs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        facts: Vec<serde_json::Value>,
     },
     /// Intent: the attempt's sandbox is about to be made.
     JobStarting {

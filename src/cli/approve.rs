@@ -14,7 +14,7 @@ use crate::store::contract::{Request, Store, StoreError};
 use crate::store::sqlite::SqliteStore;
 
 use super::run::{on_runtime, store_failed};
-use super::session::{lock_run, open_state, stored_plan, who};
+use super::session::{lock_run, open_state, said_by_id, stored_plan, who};
 
 /// How long the answer of the run's owner is waited for.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ async fn decide(args: &Args, approved: bool) -> Result<Exit, StoreError> {
     };
     let (by, groups) = match &args.by {
         Some(by) => (by.clone(), Vec::new()),
-        None => (who(), groups()),
+        None => (who(), said_by_id("-Gn")),
     };
     let request = Request::Decide {
         stage: stage.clone(),
@@ -202,11 +202,4 @@ fn the_deploy_under_way(state: &RunState, run: &RunId) -> Result<StageId, StoreE
             Err(StoreError::NotFound(format!("several deploys are under way, say which: {}", names.join(", "))))
         }
     }
-}
-
-/// Groups of the operating system's user.
-fn groups() -> Vec<String> {
-    let output = std::process::Command::new("id").arg("-Gn").output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.split_whitespace().map(str::to_owned).collect()
 }

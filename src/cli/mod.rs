@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod load;
 pub mod logs;
 pub mod plan;
+mod preview;
 pub mod prune;
 pub mod rerun;
 pub mod resume;

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Value, json};
 
 use crate::cli::load::{LoadArgs, Loaded, load_all};
+use crate::cli::preview;
 use crate::exit::Exit;
 use crate::plan::dry_run::view;
 use crate::plan::ir::Plan;
@@ -20,6 +21,9 @@ pub struct Args {
     /// What to plan.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// Leaves clusters and registries alone: typed stages are shown as far as the files say
+    #[arg(long)]
+    pub offline: bool,
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -42,7 +46,7 @@ pub fn run(args: &Args) -> Exit {
             for one in &loaded {
                 let _ = io::stderr().write_all(diagnostic::text(&one.diagnostics, color).as_bytes());
             }
-            show(&loaded, args.format)
+            show(&loaded, args)
         }
         Err((text, exit)) => {
             let _ = io::stderr().write_all(text.as_bytes());
@@ -52,13 +56,16 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// Prints the plans.
-fn show(loaded: &[Loaded], format: Format) -> Exit {
+fn show(loaded: &[Loaded], args: &Args) -> Exit {
     let color = wants_color_here(io::stdout().is_terminal());
     // Values of secrets are stars already; one that was written into the file or an input in clear is not.
     let masker = Masker::new();
     loaded.iter().flat_map(|one| &one.secrets).for_each(|(_, secret)| masker.add(secret.expose()));
-    let views: Vec<PlanView> = loaded.iter().map(|one| view(&one.plan)).collect();
-    let out = match format {
+    let mut views: Vec<PlanView> = loaded.iter().map(|one| view(&one.plan)).collect();
+    for (view, one) in views.iter_mut().zip(loaded) {
+        preview::fill(view, one, &masker, args.offline);
+    }
+    let out = match args.format {
         Format::Json => format!("{:#}\n", masked(json!({ "version": VERSION, "plans": views }), &masker)),
         Format::Text => masker.mask(&views.iter().map(|view| text(view, color)).collect::<Vec<_>>().join("\n")),
     };
@@ -73,7 +80,7 @@ pub fn json_text(plan: &Plan) -> String {
 
 /// `slipway run --dry-run`.
 pub fn dry_run(load: &LoadArgs, json: bool) -> Exit {
-    run(&Args { load: load.clone(), format: if json { Format::Json } else { Format::Text } })
+    run(&Args { load: load.clone(), offline: false, format: if json { Format::Json } else { Format::Text } })
 }
 
 /// Masks texts only, so that the document stays one whatever a secret is.

@@ -10,6 +10,7 @@ use crate::event::Outcome;
 use crate::exit::Exit;
 use crate::id::RunId;
 use crate::secret::Secret;
+use crate::stage::{TaskKind, kind_of};
 use crate::state::{JobPhase, RunState};
 use crate::store::contract::{Store, StoreError};
 use crate::store::sqlite::SqliteStore;
@@ -110,7 +111,14 @@ pub fn reuse_of_rerun(store: &SqliteStore, run: &RunId, origin: Option<&RunId>) 
                 _ => None,
             })
             .collect();
-        stages.extend(jobs.map(|jobs| (plan.id.clone(), jobs)));
+        stages.extend(jobs.map(|jobs| (plan.id.clone(), (jobs, stage.facts.clone()))));
+    }
+    // An approval is for the run that it was given to: it is asked for again where anything behind it runs again.
+    let plan = state.plan();
+    for stage in plan.stages.iter().filter(|stage| kind_of(&stage.job) == Some(TaskKind::Approval)) {
+        if stage.dependents.iter().any(|at| !stages.contains_key(&plan.stage(*at).id)) {
+            stages.remove(&stage.id);
+        }
     }
     Ok(Some(Reused { from: origin.clone(), stages }))
 }

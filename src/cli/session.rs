@@ -191,7 +191,15 @@ pub fn stored_plan(run: &RunId, text: &str, inputs: PlanInputs) -> Result<Plan, 
 
 /// Who asks: the user of this machine. On one's own machine that is a courtesy, not a proof.
 pub fn who() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".to_owned())
+    let named = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| !name.is_empty());
+    named.or_else(|| said_by_id("-un").into_iter().next()).unwrap_or_else(|| "somebody".to_owned())
+}
+
+/// What the program `id` says of the user.
+pub fn said_by_id(option: &str) -> Vec<String> {
+    let output = std::process::Command::new("id").arg(option).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The lock of a run, or an error with the id of the process that has it.
@@ -372,7 +380,12 @@ pub fn sweep(store: &SqliteStore, window: std::time::Duration) {
     for row in rows.into_iter().filter(|row| now.since(row.started) > window) {
         // Whoever gets the lock may clean; a run with an owner keeps it.
         let Ok(lock) = lock_run(store, &row.run) else { continue };
-        let newest = store.records(&row.run, 0).ok().and_then(|records| records.last().map(|record| record.at));
+        let records = store.records(&row.run, 0).unwrap_or_default();
+        let newest = records.last().map(|record| record.at);
+        // One that waits for a person waits as long as it said.
+        if super::state::asked_until(&records).is_some_and(|until| until > now) {
+            continue;
+        }
         if now.since(newest.unwrap_or(row.started)) > window && store.abandon(&row.run, now).is_ok() {
             let _ = tidy(store, &row.run);
         }

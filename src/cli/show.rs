@@ -54,7 +54,7 @@ pub fn run(store: &SqliteStore, args: &ShowRunArgs) -> Result<String, StoreError
     let now = match status {
         Status::Running(_) => SystemClock.now(),
         // What was going on went on no longer than the records tell.
-        Status::Interrupted | Status::Over(_) => view.finished.unwrap_or(view.last).max(row.started),
+        Status::Interrupted | Status::Waiting | Status::Over(_) => view.finished.unwrap_or(view.last).max(row.started),
     };
     let style = Style::new(wants_color_here(io::stdout().is_terminal()));
     let look = Look { style, columns: stdout_size().columns, now };
@@ -102,6 +102,7 @@ fn text(row: &RunRow, status: &Status, view: &RunView, tails: &Tails, look: Look
     };
     let status_text = match status {
         Status::Running(owner) => format!("running, {}", visible(owner)),
+        Status::Waiting => format!("waits for a person; slipway approve {} approves", row.run),
         Status::Interrupted => format!("interrupted; slipway resume {} takes it up", row.run),
         Status::Over(_) => status.word().to_owned(),
     };

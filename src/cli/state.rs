@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::cli::load::replan;
 use crate::client::git;
 use crate::clock::Timestamp;
-use crate::event::Outcome;
-use crate::id::RunId;
+use crate::event::{Event, Outcome, Record};
+use crate::id::{RunId, StageId};
 use crate::report::glyph;
 use crate::report::run_view::RunView;
 use crate::report::style::Ink;
@@ -21,6 +21,8 @@ pub enum Status {
     Running(String),
     /// It has neither owner nor end.
     Interrupted,
+    /// It has no owner, and waits for a person.
+    Waiting,
     /// It is over.
     Over(Outcome),
 }
@@ -30,7 +32,11 @@ impl Status {
     pub fn of(store: &SqliteStore, row: &RunRow) -> Self {
         match row.outcome {
             Some(outcome) => Status::Over(outcome),
-            None => store.owner(&row.run).map_or(Status::Interrupted, Status::Running),
+            None => match store.owner(&row.run) {
+                Some(owner) => Status::Running(owner),
+                None if asked_until(&store.records(&row.run, 0).unwrap_or_default()).is_some() => Status::Waiting,
+                None => Status::Interrupted,
+            },
         }
     }
 
@@ -39,6 +45,7 @@ impl Status {
         match self {
             Status::Running(_) => "running",
             Status::Interrupted => "interrupted",
+            Status::Waiting => "waiting",
             Status::Over(Outcome::Success) => "success",
             Status::Over(Outcome::Failure) => "failure",
             Status::Over(Outcome::Cancelled) => "cancelled",
@@ -51,10 +58,25 @@ impl Status {
     pub fn sign(&self) -> (&'static str, Ink) {
         match self {
             Status::Running(_) => ("▸", Ink::Cyan),
-            Status::Interrupted => ("‖", Ink::Yellow),
+            Status::Interrupted | Status::Waiting => ("‖", Ink::Yellow),
             Status::Over(outcome) => glyph::outcome(*outcome),
         }
     }
+}
+
+/// Until when the run of these records waits for a person's decision that is not given.
+pub fn asked_until(records: &[Record]) -> Option<Timestamp> {
+    let mut open: Vec<(&StageId, Timestamp)> = Vec::new();
+    for record in records {
+        match &record.event {
+            Event::ApprovalWaiting { stage, until, .. } => open.push((stage, *until)),
+            Event::ApprovalGiven { stage, .. } | Event::StageFinished { stage, .. } => {
+                open.retain(|(at, _)| *at != stage)
+            }
+            _ => {}
+        }
+    }
+    open.into_iter().map(|(_, until)| until).max()
 }
 
 /// The checkout that the present folder is in.

@@ -71,8 +71,8 @@ impl Run {
             self.record(Event::StageSkipped { stage: stage.id.clone(), reason }, false)?;
             return Ok(());
         }
-        if let Some((from, jobs)) = self.taken_over(&stage.id) {
-            return self.reuse(index, &from, jobs);
+        if let Some((from, jobs, facts)) = self.taken_over(&stage.id) {
+            return self.reuse(index, &from, jobs, facts);
         }
         if plan.inputs.untrusted
             && (stage.job.environment.is_some() || kind_of(&stage.job).is_some_and(TaskKind::reaches_outside))
@@ -107,14 +107,20 @@ impl Run {
         self.admit(index)
     }
 
-    pub(super) fn taken_over(&mut self, stage: &StageId) -> Option<(RunId, Vec<ReusedJob>)> {
+    pub(super) fn taken_over(&mut self, stage: &StageId) -> Option<(RunId, Vec<ReusedJob>, Vec<Json>)> {
         let reused = self.reused.as_mut()?;
-        let jobs = reused.stages.remove(stage)?;
-        Some((reused.from.clone(), jobs))
+        let (jobs, facts) = reused.stages.remove(stage)?;
+        Some((reused.from.clone(), jobs, facts))
     }
 
     /// Takes the results of a stage over from an earlier run, and what its jobs kept.
-    pub(super) fn reuse(&mut self, index: StageIndex, from: &RunId, jobs: Vec<ReusedJob>) -> Result<(), RunError> {
+    pub(super) fn reuse(
+        &mut self,
+        index: StageIndex,
+        from: &RunId,
+        jobs: Vec<ReusedJob>,
+        mut facts: Vec<Json>,
+    ) -> Result<(), RunError> {
         if self.state.stage(index).jobs.is_empty() {
             let stage = self.context.plan.stage(index).id.clone();
             let legs = jobs.iter().map(|(matrix, _)| matrix.clone()).collect();
@@ -124,7 +130,8 @@ impl Run {
         for (job, (_, outputs)) in ids.into_iter().zip(jobs) {
             // Files that cannot be brought over are missed by whoever needs them, with a message of its own.
             let _ = self.context.ports.artifacts.adopt(from, &self.context.run, &job);
-            self.record(Event::JobReused { job, from: from.clone(), outputs }, false)?;
+            let facts = std::mem::take(&mut facts);
+            self.record(Event::JobReused { job, from: from.clone(), outputs, facts }, false)?;
         }
         Ok(())
     }

@@ -37,14 +37,7 @@ pub fn lend(run: &RunContext, facts: &mut JobFacts, name: Option<&str>) -> Resul
             environment.branches.join(", ")
         ));
     }
-    let mut vars = match &run.base.vars {
-        Value::Object(object) => (**object).clone(),
-        _ => Object::new(),
-    };
-    for (key, value) in &environment.vars {
-        vars.insert(key.as_str(), value.as_str());
-    }
-    facts.vars = Some(Value::object(vars));
+    facts.vars = Some(vars(&run.base.vars, &environment));
     facts.environment = Some(environment);
     Ok(())
 }
@@ -62,6 +55,18 @@ fn secrets_for(run: &RunContext, own: Option<&Environment>) -> Value {
     Value::object(
         all.iter().filter(|(name, _)| may(name)).map(|(name, value)| (name.to_string(), value.clone())).collect(),
     )
+}
+
+/// `vars` with the environment's.
+pub fn vars(base: &Value, environment: &Environment) -> Value {
+    let mut vars = match base {
+        Value::Object(object) => (**object).clone(),
+        _ => Object::new(),
+    };
+    for (key, value) in &environment.vars {
+        vars.insert(key.as_str(), value.as_str());
+    }
+    Value::object(vars)
 }
 
 /// The `environment` context.

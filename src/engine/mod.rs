@@ -26,7 +26,7 @@ pub mod finish;
 pub mod halt;
 pub mod job_log;
 pub mod junit;
-mod lend;
+pub mod lend;
 pub mod message;
 pub mod output;
 pub mod ports;

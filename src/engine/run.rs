@@ -69,8 +69,8 @@ pub struct RunRequest {
 pub struct Reused {
     /// The earlier run.
     pub from: RunId,
-    /// By stage: each job's `matrix` context and outputs, in order.
-    pub stages: HashMap<StageId, Vec<ReusedJob>>,
+    /// By stage: each job's `matrix` context and outputs, in order, and what its tasks left.
+    pub stages: HashMap<StageId, (Vec<ReusedJob>, Vec<serde_json::Value>)>,
 }
 
 /// Why a run could not go on. What is journaled stays; `resume` takes it up.

@@ -351,20 +351,28 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 
 /// `node` with every expression in its values replaced by what `evaluate` gives for the text. Spans stay.
 pub fn evaluated(node: &Node, evaluate: &mut dyn FnMut(&Template) -> Result<Value, String>) -> Result<Node, String> {
+    replaced(node, &mut |template| evaluate(template).map(Some))
+}
+
+/// The same, where a text of which `evaluate` knows nothing stays as it is written.
+pub fn replaced(
+    node: &Node,
+    evaluate: &mut dyn FnMut(&Template) -> Result<Option<Value>, String>,
+) -> Result<Node, String> {
     let kind = match &*node.kind {
         NodeKind::Scalar { text, .. } if text.contains("${{") => {
             let template = Template::parse(text).map_err(|error| format!("\"{text}\": {}", error.message))?;
             let value = evaluate(&template).map_err(|error| format!("\"{text}\": {error}"))?;
-            return Ok(node_of(&value, node.span));
+            return Ok(value.map_or_else(|| node.clone(), |value| node_of(&value, node.span)));
         }
         NodeKind::Scalar { .. } => return Ok(node.clone()),
         NodeKind::Sequence(items) => {
-            NodeKind::Sequence(items.iter().map(|item| evaluated(item, evaluate)).collect::<Result<_, _>>()?)
+            NodeKind::Sequence(items.iter().map(|item| replaced(item, evaluate)).collect::<Result<_, _>>()?)
         }
         NodeKind::Mapping(entries) => {
             let mut out = Vec::with_capacity(entries.len());
             for entry in entries {
-                out.push(Entry { value: evaluated(&entry.value, evaluate)?, ..entry.clone() });
+                out.push(Entry { value: replaced(&entry.value, evaluate)?, ..entry.clone() });
             }
             NodeKind::Mapping(out)
         }

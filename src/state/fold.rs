@@ -239,8 +239,9 @@ impl RunState {
                 self.finish_stage(stage, *outcome, outputs.clone())?;
             }
             Event::JobQueued { job, .. } => self.job_in(job, &["pending", "queued"])?.phase = JobPhase::Queued,
-            Event::JobReused { job, outputs, .. } => {
+            Event::JobReused { job, outputs, facts, .. } => {
                 let outputs = outputs.clone();
+                self.stage_mut(&job.stage())?.facts.extend(facts.iter().cloned());
                 self.finish_job(job, &["pending"], Outcome::Success, Outcome::Success, outputs)?;
             }
             Event::JobDropped { job, outcome, .. } => {
