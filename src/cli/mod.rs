@@ -16,6 +16,7 @@ pub mod prune;
 pub mod rerun;
 pub mod resume;
 pub mod run;
+pub mod runners;
 pub mod runs;
 pub mod schema;
 pub mod secrets;

@@ -16,7 +16,8 @@ use crate::store::contract::{Store, StoreError};
 use crate::store::sqlite::SqliteStore;
 
 use super::run::{on_runtime, store_failed};
-use super::session::{LocalRunners, ShowArgs, Start, begin, drive, open_state, stored_plan};
+use super::runners::LocalRunners;
+use super::session::{ShowArgs, Start, begin, drive, open_state, stored_plan};
 
 /// In the folder of a run that takes results over: a crash does not lose that.
 const MARKER: &str = "rerun-failed";

@@ -13,7 +13,8 @@ use crate::store::sqlite::SqliteStore;
 
 use super::rerun::reuse_of_rerun;
 use super::run::{on_runtime, store_failed};
-use super::session::{LocalRunners, ShowArgs, Start, drive, exit_of, lock_run, open_state, stored_plan, tidy, who};
+use super::runners::LocalRunners;
+use super::session::{ShowArgs, Start, drive, exit_of, lock_run, open_state, stored_plan, tidy, who};
 
 /// Takes up an interrupted run.
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,8 @@ use crate::store::contract::{RESUME_WINDOW, StoreError};
 use crate::store::sqlite::SqliteStore;
 
 use super::load::{LoadArgs, Loaded, load_all};
-use super::session::{LocalRunners, ShowArgs, Start, begin, drive, open_state, sweep};
+use super::runners::LocalRunners;
+use super::session::{ShowArgs, Start, begin, drive, open_state, sweep};
 
 /// Runs pipelines.
 #[derive(Debug, clap::Args)]

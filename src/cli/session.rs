@@ -3,11 +3,10 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::client::docker::Engine;
 use crate::clock::{Clock, SystemClock};
 use crate::diagnostic::chain;
 use crate::engine::ports::{Places, Ports, Runners, Settings};
@@ -16,15 +15,13 @@ use crate::event::{Ending, Outcome, Record};
 use crate::exit::Exit;
 use crate::id::RunId;
 use crate::plan::contexts::RunFacts;
-use crate::plan::ir::{Plan, PlanInputs, RunnerKind};
+use crate::plan::ir::{Plan, PlanInputs};
 use crate::report::make::{ReportKind, ReportOptions, make};
 use crate::report::plain::Loudness;
 use crate::report::style::wants_color_here;
-use crate::runner::contract::{Runner, RunnerError};
-use crate::runner::docker::{DockerOptions, DockerRunner, DockerServices};
-use crate::runner::engine::EngineRunner;
-use crate::runner::host::{HostOptions, HostRunner};
 use crate::secret::Secret;
+use crate::sink::Sink;
+use crate::stage::Environment;
 use crate::store::artifacts::FileArtifacts;
 use crate::store::cache::FileCaches;
 use crate::store::contract::{NewRun, RunRow, Store, StoreError};
@@ -89,60 +86,6 @@ pub struct Start {
     pub lock: Lock,
     /// Its output is one of several: lines, not a tree.
     pub beside_others: bool,
-}
-
-/// The runners of this machine, made when they are first asked for.
-pub struct LocalRunners {
-    state: StateFolder,
-    host: Mutex<Option<Arc<dyn Runner>>>,
-    engine: Arc<Engine>,
-    docker: Arc<DockerRunner>,
-}
-
-impl LocalRunners {
-    /// With their files in `state`.
-    pub fn new(state: &StateFolder) -> Self {
-        let engine = Arc::new(Engine::from_environment());
-        let options = DockerOptions { shim_folder: state.shim() };
-        let docker = Arc::new(DockerRunner::new(Arc::clone(&engine), options));
-        Self { state: state.clone(), host: Mutex::new(None), engine, docker }
-    }
-
-    /// Whether a container engine answers; the error says what was tried.
-    pub async fn docker_answers(&self) -> Result<(), RunnerError> {
-        self.docker.ping().await
-    }
-
-    /// Removes what runs that are over left in the container engine, when there is one.
-    pub async fn sweep(&self, store: &SqliteStore) {
-        let Ok(label) = store.state().label() else { return };
-        // A run that is interrupted may still be taken up; everything that has ended has no use for a container.
-        let is_live = |run: &RunId| store.load(run).is_ok_and(|stored| stored.row.outcome.is_none());
-        // What cannot be removed now is tried again by the next run.
-        let _ = self.docker.sweep(&label, is_live).await;
-    }
-}
-
-impl Runners for LocalRunners {
-    fn get(&self, kind: RunnerKind) -> Result<Arc<dyn Runner>, RunnerError> {
-        match kind {
-            RunnerKind::Host => {
-                let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
-                let make = || {
-                    let mut options = HostOptions::new(self.state.shim());
-                    options.services = Some(Arc::new(DockerServices::new(Arc::clone(&self.engine))));
-                    Arc::new(HostRunner::new(options)) as Arc<dyn Runner>
-                };
-                Ok(Arc::clone(host.get_or_insert_with(make)))
-            }
-            RunnerKind::Docker => Ok(Arc::clone(&self.docker) as Arc<dyn Runner>),
-            RunnerKind::Engine => Ok(Arc::new(EngineRunner)),
-            RunnerKind::Scripted => Err(RunnerError::Unavailable {
-                what: "there is no scripted runner here".to_owned(),
-                reason: "it exists in tests only".to_owned(),
-            }),
-        }
-    }
 }
 
 /// Opens the state folder and its database.
@@ -264,8 +207,57 @@ pub fn exit_of(outcome: Outcome) -> Exit {
 async fn drive_to_outcome(
     store: &SqliteStore,
     runners: Arc<dyn Runners>,
-    start: Start,
+    mut start: Start,
     show: &ShowArgs,
+) -> Result<RunEnd, RunError> {
+    let run = start.row.run.clone();
+    let (sender, interrupts) = mpsc::channel(4);
+    if let Some(by) = start.cancel.take() {
+        // The channel is empty: there is room.
+        let _ = sender.try_send(by);
+    }
+    let signals = watch_signals(sender);
+    let mut settings = Settings::default();
+    settings.jobs = show.jobs.map_or(settings.jobs, usize::from);
+    settings.no_wait = show.no_wait;
+    settings.debug = std::env::var("RUNNER_DEBUG").is_ok_and(|debug| debug == "1");
+    let is_terminal = std::io::stdout().is_terminal();
+    let lines = show.quiet || show.verbose || start.beside_others;
+    let kind = ReportKind::choose(show.json, lines, is_terminal, |name| std::env::var(name).ok());
+    let shared = start.beside_others;
+    let options = ReportOptions { shared, ..ReportOptions::stdout(wants_color_here(is_terminal), show.loudness()) };
+    let sinks = vec![make(kind, &start.plan, &run, options)];
+    let environments = super::config::environments()?;
+    let outcome = drive_with(store, runners, start, Drive { settings, environments, sinks, interrupts }).await;
+    signals.abort();
+    match &outcome {
+        Ok(RunEnd { outcome: None, .. }) => {
+            eprintln!("the run waits for a person; once it is approved go on with: slipway resume {run}");
+        }
+        Ok(_) => {}
+        Err(_) => eprintln!("what was journaled is kept; take the run up with: slipway resume {run}"),
+    }
+    outcome
+}
+
+/// How a run is driven, whoever does so.
+pub struct Drive {
+    /// How it goes.
+    pub settings: Settings,
+    /// Environments that win over the file's.
+    pub environments: Vec<Environment>,
+    /// Where events go.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Somebody wants the run to end.
+    pub interrupts: mpsc::Receiver<String>,
+}
+
+/// Drives a run to its end, or until all that is left waits for a person; what it leaves is tidied.
+pub async fn drive_with(
+    store: &SqliteStore,
+    runners: Arc<dyn Runners>,
+    start: Start,
+    drive: Drive,
 ) -> Result<RunEnd, RunError> {
     let run = start.row.run.clone();
     let state = store.state();
@@ -290,56 +282,36 @@ async fn drive_to_outcome(
         tasks: Arc::new(LocalTasks::new()),
         clock: Arc::new(SystemClock),
     };
-    let places = places(state, &folder, &start.row)?;
-    let (sender, interrupts) = mpsc::channel(4);
-    if let Some(by) = start.cancel {
-        // The channel is empty: there is room.
-        let _ = sender.try_send(by);
-    }
-    let signals = watch_signals(sender);
-    let mut settings = Settings::default();
-    settings.jobs = show.jobs.map_or(settings.jobs, usize::from);
-    settings.no_wait = show.no_wait;
-    settings.debug = std::env::var("RUNNER_DEBUG").is_ok_and(|debug| debug == "1");
-    let is_terminal = std::io::stdout().is_terminal();
-    let lines = show.quiet || show.verbose || start.beside_others;
-    let kind = ReportKind::choose(show.json, lines, is_terminal, |name| std::env::var(name).ok());
-    let shared = start.beside_others;
-    let options = ReportOptions { shared, ..ReportOptions::stdout(wants_color_here(is_terminal), show.loudness()) };
     let request = RunRequest {
         run: run.clone(),
         journal: store.journal(&run)?,
         records: start.records,
         ports,
-        places,
-        settings,
+        places: places(state, &folder, &start.row)?,
+        settings: drive.settings,
         secrets: start.secrets,
         numbers: RunFacts { run_id: start.row.serial.to_string(), run_number: start.row.number, run_attempt: 1 },
         reused: start.reused,
-        environments: super::config::environments()?,
+        environments: drive.environments,
         origin: start.row.origin.clone(),
-        sinks: vec![make(kind, &start.plan, &run, options)],
-        interrupts,
+        sinks: drive.sinks,
+        interrupts: drive.interrupts,
         wake: watch_requests(&folder),
         plan: start.plan,
     };
     let outcome = execute(request).await;
-    signals.abort();
-    if let Ok(RunEnd { outcome: None, .. }) = outcome {
-        let _ = std::fs::remove_file(folder.join(WAKE));
-        eprintln!("the run waits for a person; once it is approved go on with: slipway resume {run}");
-    } else if outcome.is_ok() {
-        tidy(store, &run)?;
-    } else {
-        let _ = std::fs::remove_file(folder.join(WAKE));
-        eprintln!("what was journaled is kept; take the run up with: slipway resume {run}");
+    match outcome {
+        Ok(RunEnd { outcome: Some(_), .. }) => tidy(store, &run)?,
+        _ => drop(std::fs::remove_file(folder.join(WAKE))),
     }
     drop(start.lock);
     outcome
 }
 
 /// Folders of a run's own that go when it ends.
-const PASSING: [&str; 2] = ["attempts", "work"];
+const PASSING: [&str; 3] = ["attempts", "work", CHECKOUT];
+/// A run of the server has files of its own: the commit that it is about.
+pub const CHECKOUT: &str = "checkout";
 /// So many of the newest runs are looked at for what a process left that died at the very end.
 const SWEPT: usize = 16;
 
@@ -366,7 +338,7 @@ fn places(state: &StateFolder, folder: &Path, row: &RunRow) -> Result<Places, St
         attempts: folder.join("attempts"),
         workspaces: folder.join("work"),
         tool_cache: state.tools(),
-        checkout: row.checkout.clone(),
+        checkout: Some(folder.join(CHECKOUT)).filter(|own| own.is_dir()).unwrap_or_else(|| row.checkout.clone()),
         state_label: state.label()?,
         cache_scope: row.checkout.to_string_lossy().into_owned(),
     })

@@ -1,8 +1,13 @@
 //! Gitea and Forgejo: webhooks much like GitHub's, with a few other words.
 
-use serde_json::Value;
+use async_trait::async_trait;
+use serde_json::{Value, json};
 
-use super::github::from_fork;
+use crate::secret::Secret;
+
+use super::contract::{CommitStatus, Forge, ForgeError, IssueRef, NewIssue, Permission};
+use super::github::{find_issue, from_fork, permission_of, set_status};
+use super::rest::{Rest, bearer, marked, reference, unnamed};
 use super::webhook::{Delivered, WebhookError, pull_request, push};
 
 /// Reads a payload of Gitea.
@@ -40,5 +45,47 @@ fn login(payload: &mut Value, who: &str) {
         && let Some(name) = payload[who]["username"].as_str().map(str::to_owned)
     {
         payload[who]["login"] = name.into();
+    }
+}
+
+/// Gitea's API of one repository.
+#[derive(Debug, Clone)]
+pub struct Gitea {
+    rest: Rest,
+}
+
+impl Gitea {
+    /// With the API's root (it ends in `/api/v1`), a token, and `owner/name`.
+    pub fn new(api: &str, token: &Secret, project: &str) -> Result<Self, ForgeError> {
+        Ok(Self { rest: Rest::new(api, bearer("token", token), project)? })
+    }
+}
+
+#[async_trait]
+impl Forge for Gitea {
+    async fn status(&self, status: &CommitStatus) -> Result<(), ForgeError> {
+        set_status(&self.rest, status).await
+    }
+
+    async fn create_issue(&self, issue: &NewIssue) -> Result<IssueRef, ForgeError> {
+        let what = format!("make an issue in \"{}\"", self.rest.project);
+        if let Some(known) = find_issue(&self.rest, &what, issue).await? {
+            return Ok(known);
+        }
+        // Labels are numbers here; those that the repository lacks are left out.
+        let mut labels = Vec::new();
+        if !issue.labels.is_empty() {
+            let known = self.rest.find(&what, self.rest.repository_url(&["labels"])).await?.unwrap_or_default();
+            let known = known.as_array().into_iter().flatten();
+            let wanted = known.filter(|label| issue.labels.iter().any(|name| label["name"] == name.as_str()));
+            labels.extend(wanted.map(|label| label["id"].clone()));
+        }
+        let body = json!({ "title": issue.title, "body": marked(issue), "labels": labels });
+        let made = self.rest.post(&what, self.rest.repository_url(&["issues"]), &body).await?;
+        reference(&made, ["number", "html_url"]).ok_or_else(|| unnamed(&what))
+    }
+
+    async fn permission(&self, user: &str) -> Result<Permission, ForgeError> {
+        permission_of(&self.rest, user).await
     }
 }
