@@ -34,7 +34,7 @@ pub use job::{
 pub use limits::{Limits, decode};
 pub use node::{CoreType, Entry, Node, NodeKind, ScalarStyle, core_number, core_type, core_value};
 pub use pipeline::{Dialect, Pipeline};
-pub use read::{ReadOptions, read};
+pub use read::{ReadOptions, read, read_node};
 pub use schema::schema;
 pub use step::{Step, StepAction};
 pub use text::{Condition, EnvEntry, EnvMap, Late, Text};

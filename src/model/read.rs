@@ -38,6 +38,13 @@ pub fn read(source: Source, options: &ReadOptions) -> (Option<Pipeline>, Diagnos
     (pipeline, diagnostics)
 }
 
+/// Reads a YAML file that is no pipeline. Nothing (an empty file) is `None` without an error.
+pub fn read_node(source: Source, limits: &Limits) -> (Option<Node>, Diagnostics) {
+    let mut diagnostics = Diagnostics::new(source.clone());
+    let root = yaml::parse(&source, limits, &mut diagnostics);
+    (root, diagnostics)
+}
+
 /// Reads nodes and collects what is wrong with them.
 pub(super) struct Reader {
     pub(super) source: Source,

@@ -27,7 +27,7 @@ pub use environment::{Cluster, Environment, LentSecrets};
 pub use incident::{Incident, Severity};
 pub use notify::Notify;
 pub use release::Release;
-pub use scan::Scan;
+pub use scan::{FailOn, Scan, ScanTool, TrivyTarget};
 pub use schema::schema;
 pub use tables::{KINDS, Kind};
 pub use verify::Verify;
