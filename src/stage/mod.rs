@@ -1,10 +1,12 @@
 //! The typed stages (`scan`, `build`, `deploy`, ...). Until they are built their settings are read, checked for unknown
 //! keys, and refused by name when they are to run: a file that is written for them is valid today.
 
+pub mod analysis;
 mod approval;
 mod backup;
 mod build;
-mod deploy;
+pub mod checks;
+pub mod deploy;
 mod environment;
 mod incident;
 mod notify;
@@ -13,15 +15,17 @@ mod scan;
 mod schema;
 pub mod settings;
 mod tables;
-mod verify;
+pub mod verify;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::model::{Dialect, Job, Node, NodeKind, Pipeline, ReadOptions, codes};
 use crate::span::Source;
 
+pub use analysis::Analysis;
 pub use approval::{Approval, OnReject, filled};
 pub use backup::Backup;
 pub use build::Build;
+pub use checks::Checks;
 pub use deploy::{Deploy, Deployed};
 pub use environment::{Cluster, Environment, LentSecrets};
 pub use incident::{Incident, Severity};
