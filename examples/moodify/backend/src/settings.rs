@@ -35,7 +35,7 @@ impl Settings {
         let value = |name: &str| {
             let line = || {
                 let pairs = file.lines().filter_map(|line| line.split_once('='));
-                pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_string()).last()
+                pairs.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_string()).next_back()
             };
             env::var(name).ok().filter(|value| !value.is_empty()).or_else(line)
         };
