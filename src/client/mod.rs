@@ -3,4 +3,5 @@
 pub mod clone;
 pub mod docker;
 pub mod git;
+pub mod kube;
 pub mod shim;
