@@ -3,7 +3,8 @@
 use std::env;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// No answer to our own script is longer.
@@ -57,12 +58,21 @@ pub fn migrate() -> Result<String, String> {
     Ok(format!("the database \"{}\" is at {version}", place.database))
 }
 
+/// Tries for a while: a database that has just been started is not there at once.
 fn connect(host: &str) -> Result<TcpStream, String> {
     let say = |why: std::io::Error| format!("\"{host}\" does not answer: {why}");
-    let address = host.to_socket_addrs().map_err(say)?.next().ok_or(format!("\"{host}\" has no address"))?;
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(say)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(say)?;
-    Ok(stream)
+    let began = Instant::now();
+    loop {
+        let address = host.to_socket_addrs().map_err(say)?.next().ok_or(format!("\"{host}\" has no address"))?;
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE)).map_err(say)?;
+                return Ok(stream);
+            }
+            Err(why) if began.elapsed() >= PATIENCE => return Err(say(why)),
+            Err(_) => thread::sleep(Duration::from_millis(200)),
+        }
+    }
 }
 
 fn send(stream: &mut TcpStream, kind: Option<u8>, body: &[u8]) -> Result<(), String> {
