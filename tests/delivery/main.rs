@@ -4,5 +4,6 @@
 
 mod blue_green;
 mod canary;
+mod moodify;
 mod rolling;
 mod support;

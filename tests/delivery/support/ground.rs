@@ -12,6 +12,14 @@ pub(crate) struct Ground {
     pub(crate) edge: String,
     /// The application's images, without a tag.
     pub(crate) images: String,
+    /// The registry's `host:port`.
+    pub(crate) registry: String,
+    /// The image of the example's database.
+    pub(crate) database: String,
+    /// Where S3 answers, where it is up.
+    pub(crate) s3: Option<String>,
+    /// The mail sink's `host:port`, where it is up.
+    pub(crate) mail: Option<String>,
     /// Prometheus and its folder, where it is up.
     pub(crate) prometheus: Option<(String, String)>,
 }
@@ -42,6 +50,10 @@ impl Ground {
             kubectl: value("SLIPWAY_TEST_KUBECTL")?,
             edge: edge.trim_start_matches("http://").trim_end_matches('/').to_owned(),
             images: value("SLIPWAY_TEST_MOODIFY")?,
+            registry: value("SLIPWAY_TEST_REGISTRY")?,
+            database: value("SLIPWAY_TEST_DATABASE").unwrap_or_default(),
+            s3: value("SLIPWAY_TEST_S3"),
+            mail: value("SLIPWAY_TEST_SMTP"),
             prometheus: prometheus.and_then(|text| text.split_once(' ').map(|(url, dir)| (url.into(), dir.into()))),
         })
     }

@@ -4,8 +4,10 @@ mod app;
 mod ground;
 mod load;
 pub(crate) mod metrics;
+pub(crate) mod moodify;
 mod namespace;
 pub(crate) mod project;
+mod sink;
 
 pub(crate) use app::{App, Router};
 pub(crate) use ground::Ground;
