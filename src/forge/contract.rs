@@ -3,6 +3,7 @@
 //! One value of [`Forge`] is bound to one repository and holds its credentials. Calls are single attempts: whoever needs them to
 //! arrive puts them into the outbox, and [`ForgeError::is_final`] and [`ForgeError::retry_after`] say how to go on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +20,12 @@ pub trait Forge: Send + Sync {
 
     /// What `user` may do in the repository.
     async fn permission(&self, user: &str) -> Result<Permission, ForgeError>;
+}
+
+/// Gives the forge of a repository, where there is one.
+pub trait Forges: Send + Sync {
+    /// The forge of `repository` (`owner/name`); none where no credentials for it are at hand.
+    fn forge(&self, repository: &str) -> Option<Arc<dyn Forge>>;
 }
 
 /// A status of a commit, as it stands beside the commit and on a pull request.

@@ -11,6 +11,7 @@ mod environment;
 mod incident;
 mod notify;
 mod release;
+mod rules;
 mod scan;
 mod schema;
 pub mod settings;
@@ -29,8 +30,9 @@ pub use checks::Checks;
 pub use deploy::{Deploy, Deployed};
 pub use environment::{Cluster, Environment, LentSecrets};
 pub use incident::{Incident, Severity};
-pub use notify::Notify;
+pub use notify::{Channel, Notify};
 pub use release::Release;
+pub use rules::{NoticeEvent, NotifyRule};
 pub use scan::{FailOn, Scan, ScanTool, TrivyTarget};
 pub use schema::schema;
 pub use tables::{KINDS, Kind};
@@ -205,6 +207,9 @@ pub fn check(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
     }
     if let Some(node) = &pipeline.environments {
         Environment::read_all(node, &mut found, true);
+    }
+    if let Some(node) = &pipeline.notify {
+        NotifyRule::read_all(&mut settings::Reader::of_file(&mut found), node);
     }
     if let Some(node) = &pipeline.incident {
         Incident::read(&mut settings::Reader::of_file(&mut found), node);
