@@ -12,6 +12,7 @@ pub mod ingress;
 pub mod istio;
 pub mod nginx;
 pub mod patch;
+pub mod replicas;
 pub mod service;
 
 use serde_json::Value as Json;
