@@ -4,8 +4,18 @@
 //! show, and no old pod goes while they show it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value as Json;
+
+use super::drain::later;
+use super::ground::What;
+use super::hands::{Hands, READ_EVERY};
+use super::sides;
+use crate::task::contract::TaskError;
+
+/// Within which time endpoints follow. Kubernetes takes well under a second; what takes longer is broken.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// The label by which a slice names its Service.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -66,6 +76,44 @@ impl Twice {
         self.seen = if is_so { self.seen + 1 } else { 0 };
         self.seen >= self.needed
     }
+}
+
+/// Waits until a Service's endpoints show the pods of a Deployment ready, as many as it is to have, twice.
+pub async fn reachable(hands: &Hands<'_>, service: &str, deployment: &str) -> Result<(), TaskError> {
+    let is_so = |found: &Endpoints, pods: &BTreeSet<String>, replicas: u32| {
+        found.have(pods, usize::try_from(replicas.max(1)).unwrap_or(usize::MAX))
+    };
+    until(hands, service, deployment, "do not show all pods ready of", is_so).await
+}
+
+/// Waits until a Service's endpoints show only pods of a Deployment ready, twice.
+pub async fn only(hands: &Hands<'_>, service: &str, deployment: &str) -> Result<(), TaskError> {
+    let is_so = |found: &Endpoints, pods: &BTreeSet<String>, _: u32| found.are_only(pods);
+    until(hands, service, deployment, "still show pods that are not of", is_so).await
+}
+
+async fn until<F>(hands: &Hands<'_>, service: &str, deployment: &str, what: &str, is_so: F) -> Result<(), TaskError>
+where
+    F: Fn(&Endpoints, &BTreeSet<String>, u32) -> bool + Send + Sync,
+{
+    let until = later(hands.ctx.now(), WITHIN);
+    let mut twice = Twice::default();
+    while hands.ctx.now() < until {
+        let live = hands.must(What::Deployment, deployment).await?;
+        let sets = hands.all(What::ReplicaSet).await?;
+        let pods = hands.all(What::Pod).await?;
+        let own = sides::pods_of(&live, &sets, &pods);
+        let slices = hands.ground.list(What::EndpointSlice, &format!("{SERVICE_NAME}={service}")).await?;
+        if twice.take(is_so(&Endpoints::of_slices(&slices), &own, sides::replicas(&live))) {
+            return Ok(());
+        }
+        tokio::time::sleep(READ_EVERY).await;
+    }
+    Err(TaskError::failed(format!(
+        "the endpoints of service \"{service}\" in namespace \"{}\" {what} deployment \"{deployment}\" after {}; look at its selector, and at its pods' readiness",
+        hands.about.namespace,
+        crate::clock::humanize(WITHIN)
+    )))
 }
 
 #[cfg(test)]

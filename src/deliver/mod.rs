@@ -1,5 +1,19 @@
 //! Releases on Kubernetes: what `deploy` and `verify` do, and taking them back.
 
+pub mod blue_green;
+pub mod canary;
 pub mod converge;
+pub mod drain;
+pub mod ground;
+pub mod halt;
+pub mod hands;
+mod narrowing;
+pub mod orders;
+pub mod outcome;
+mod route;
 pub mod sides;
+mod size;
+pub mod standby;
+mod takeover;
 pub mod traffic;
+mod watch;

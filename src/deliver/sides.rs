@@ -4,7 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use super::ground::What;
+use super::hands::Hands;
+use super::traffic::Switch;
+use super::traffic::gateway::RouteSwitch;
+use super::traffic::ingress::IngressSwitch;
 use super::traffic::service::{TEMPLATE_HASH, TRACK, UNTRACKED, bare, selector};
+use crate::task::contract::TaskError;
 
 /// The annotation by which Kubernetes counts a Deployment's templates.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -84,6 +90,31 @@ pub fn pods_of(deployment: &Json, replica_sets: &[Json], pods: &[Json]) -> BTree
         .collect();
     let is_of = |pod: &&Json| sets.iter().any(|set| owned(std::slice::from_ref(*pod), set).next().is_some());
     pods.iter().filter(is_of).map(|pod| uid(pod).to_owned()).collect()
+}
+
+/// A selector of a Deployment's pods.
+pub fn pod_selector(deployment: &Json) -> String {
+    let labels = labels(deployment, "/spec/selector/matchLabels").cloned().unwrap_or_default();
+    let pairs = labels.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// The app's Services: those that select, tracks apart, what the one of the manifests does.
+pub async fn services_of(hands: &Hands<'_>) -> Result<Vec<String>, TaskError> {
+    let base = hands.must(What::Service, &hands.about.service).await?;
+    let wanted = bare(selector(&base));
+    let all = hands.all(What::Service).await?;
+    Ok(all.iter().filter(|one| bare(selector(one)) == wanted).map(|one| name(one).to_owned()).collect())
+}
+
+/// Which of these Services an Ingress or HTTPRoute leads to.
+pub async fn named_by(hands: &Hands<'_>, what: What, object: &str, services: &[String]) -> Result<String, TaskError> {
+    let live = hands.must(what, object).await?;
+    let active = match what {
+        What::Ingress => IngressSwitch::new(object, services.to_vec()).active(&live)?,
+        _ => RouteSwitch::new(object, services.to_vec()).active(&live)?,
+    };
+    Ok(active)
 }
 
 /// Whether a Deployment is as large and as new as asked for, and available.

@@ -6,7 +6,8 @@
 use serde_json::{Value as Json, json};
 
 use super::patch::Patch;
-use super::{Begin, End, HeaderRule, RouteError, RouteKind, Sides, Switch, Weighing, at, share};
+use super::{Begin, End, HeaderRule, RouteError, Sides, Switch, Weighing, at, share};
+use crate::deliver::ground::What;
 
 const RULES: &str = "/spec/rules";
 /// More rules than this the API refuses.
@@ -153,8 +154,8 @@ fn marked_rule(rule: &Json, stable: &Json, header: &HeaderRule, value: &str, ser
 }
 
 impl Weighing for Gateway {
-    fn object(&self) -> (RouteKind, &str) {
-        (RouteKind::HttpRoute, &self.route)
+    fn object(&self) -> (What, &str) {
+        (What::HttpRoute, &self.route)
     }
 
     fn begin(&self, main: &Json) -> Result<Begin, RouteError> {
@@ -209,8 +210,8 @@ fn references(live: &Json) -> impl Iterator<Item = (String, &Json)> {
 }
 
 impl Switch for RouteSwitch {
-    fn object(&self) -> (RouteKind, &str) {
-        (RouteKind::HttpRoute, &self.route)
+    fn object(&self) -> (What, &str) {
+        (What::HttpRoute, &self.route)
     }
 
     fn active(&self, live: &Json) -> Result<String, RouteError> {

@@ -4,7 +4,8 @@ use serde_json::Value as Json;
 
 use super::nginx::names;
 use super::patch::Patch;
-use super::{RouteError, RouteKind, Switch, at};
+use super::{RouteError, Switch, at};
+use crate::deliver::ground::What;
 
 /// Switches an Ingress' paths.
 #[derive(Debug, Clone)]
@@ -34,8 +35,8 @@ fn backends(live: &Json) -> Vec<(String, &Json)> {
 }
 
 impl Switch for IngressSwitch {
-    fn object(&self) -> (RouteKind, &str) {
-        (RouteKind::Ingress, &self.ingress)
+    fn object(&self) -> (What, &str) {
+        (What::Ingress, &self.ingress)
     }
 
     fn active(&self, live: &Json) -> Result<String, RouteError> {

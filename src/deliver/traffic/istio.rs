@@ -6,7 +6,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::patch::Patch;
-use super::{Begin, End, HeaderRule, RouteError, RouteKind, Sides, Weighing, at, share};
+use super::{Begin, End, HeaderRule, RouteError, Sides, Weighing, at, share};
+use crate::deliver::ground::What;
 
 const HTTP: &str = "/spec/http";
 
@@ -173,8 +174,8 @@ fn marked_route(
 }
 
 impl Weighing for Istio {
-    fn object(&self) -> (RouteKind, &str) {
-        (RouteKind::VirtualService, &self.service)
+    fn object(&self) -> (What, &str) {
+        (What::VirtualService, &self.service)
     }
 
     fn begin(&self, main: &Json) -> Result<Begin, RouteError> {

@@ -17,6 +17,8 @@ pub mod service;
 
 use serde_json::Value as Json;
 
+use super::ground::What;
+
 pub use patch::Patch;
 
 /// Requests that always go to the canary, whatever its weight.
@@ -46,31 +48,6 @@ pub struct Sides {
     pub canary: String,
 }
 
-/// What a router's object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RouteKind {
-    /// `services`.
-    Service,
-    /// `ingresses.networking.k8s.io`.
-    Ingress,
-    /// `httproutes.gateway.networking.k8s.io`.
-    HttpRoute,
-    /// `virtualservices.networking.istio.io`.
-    VirtualService,
-}
-
-impl RouteKind {
-    /// For people.
-    pub fn noun(self) -> &'static str {
-        match self {
-            RouteKind::Service => "service",
-            RouteKind::Ingress => "ingress",
-            RouteKind::HttpRoute => "http route",
-            RouteKind::VirtualService => "virtual service",
-        }
-    }
-}
-
 /// Why an object cannot be used to divide traffic. The text says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -97,10 +74,10 @@ pub enum End {
 /// Divides traffic between two sides. Pure.
 pub trait Weighing: Send + Sync {
     /// The object that holds the weight: its kind and name.
-    fn object(&self) -> (RouteKind, &str);
+    fn object(&self) -> (What, &str);
 
     /// The object that is there before the deploy, from which [`Weighing::begin`] is made.
-    fn main(&self) -> (RouteKind, &str) {
+    fn main(&self) -> (What, &str) {
         self.object()
     }
 
@@ -123,7 +100,7 @@ pub trait Weighing: Send + Sync {
 /// Sends all traffic to one side. Pure.
 pub trait Switch: Send + Sync {
     /// The object: its kind and name.
-    fn object(&self) -> (RouteKind, &str);
+    fn object(&self) -> (What, &str);
 
     /// Where it sends traffic: a colour, or a Service's name.
     fn active(&self, live: &Json) -> Result<String, RouteError>;

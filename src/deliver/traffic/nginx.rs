@@ -3,7 +3,8 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::patch::{Patch, annotation};
-use super::{Begin, End, Marked, RouteError, RouteKind, Sides, Weighing, at};
+use super::{Begin, End, Marked, RouteError, Sides, Weighing, at};
+use crate::deliver::ground::What;
 
 const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 const WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
@@ -65,12 +66,12 @@ fn renamed(backend: &Json, service: &str) -> Json {
 }
 
 impl Weighing for Nginx {
-    fn object(&self) -> (RouteKind, &str) {
-        (RouteKind::Ingress, &self.canary)
+    fn object(&self) -> (What, &str) {
+        (What::Ingress, &self.canary)
     }
 
-    fn main(&self) -> (RouteKind, &str) {
-        (RouteKind::Ingress, &self.ingress)
+    fn main(&self) -> (What, &str) {
+        (What::Ingress, &self.ingress)
     }
 
     fn begin(&self, main: &Json) -> Result<Begin, RouteError> {

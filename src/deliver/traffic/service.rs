@@ -3,7 +3,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::patch::Patch;
-use super::{RouteError, RouteKind, Switch};
+use super::{RouteError, Switch};
+use crate::deliver::ground::What;
 
 /// The label that says which side a pod is of.
 pub const TRACK: &str = "slipway.dev/track";
@@ -18,12 +19,18 @@ pub const UNTRACKED: &str = "";
 #[derive(Debug, Clone)]
 pub struct ServiceSwitch {
     service: String,
+    hash: Option<String>,
 }
 
 impl ServiceSwitch {
     /// Of this Service.
     pub fn new(service: &str) -> Self {
-        Self { service: service.to_owned() }
+        Self { service: service.to_owned(), hash: None }
+    }
+
+    /// A side without a track is the ReplicaSet of this hash.
+    pub fn with_hash(self, hash: Option<String>) -> Self {
+        Self { hash, ..self }
     }
 }
 
@@ -59,8 +66,8 @@ pub fn select(live: &Json, selector: Map<String, Json>) -> Patch {
 }
 
 impl Switch for ServiceSwitch {
-    fn object(&self) -> (RouteKind, &str) {
-        (RouteKind::Service, &self.service)
+    fn object(&self) -> (What, &str) {
+        (What::Service, &self.service)
     }
 
     fn active(&self, live: &Json) -> Result<String, RouteError> {
@@ -85,7 +92,12 @@ impl Switch for ServiceSwitch {
             )));
         }
         let selector = selector(live);
-        Ok(select(live, if to == UNTRACKED { bare(selector) } else { to_track(selector, to) }))
+        let selector = match (to, &self.hash) {
+            (UNTRACKED, Some(hash)) => to_replica_set(selector, hash),
+            (UNTRACKED, None) => bare(selector),
+            _ => to_track(selector, to),
+        };
+        Ok(select(live, selector))
     }
 }
 
@@ -144,6 +156,14 @@ mod tests {
         let live = live(json!({"app": "a", TRACK: "red"}));
         let error = ServiceSwitch::new("s").switch(&live, "blue", "green").expect_err("it leads to red");
         assert_eq!(error.to_string(), "service \"s\" leads to track \"red\", not to track \"blue\"");
+    }
+
+    #[test]
+    fn the_way_back_to_a_side_without_a_track_leaves_the_other_out() {
+        let live = live(json!({"app": "a", TRACK: "blue"}));
+        let switch = ServiceSwitch::new("s").with_hash(Some("5d7".to_owned()));
+        let patch = switch.switch(&live, "blue", UNTRACKED).expect("it leads to blue");
+        assert_eq!(patch.operations()[1]["value"], json!({"app": "a", TEMPLATE_HASH: "5d7"}));
     }
 
     #[test]
