@@ -9,6 +9,7 @@ use super::halt::Halt;
 use super::traffic::RouteError;
 use super::traffic::patch::{EPOCH, Patch, annotation};
 use crate::event::TaskReport;
+use crate::stage::deploy::OnDrift;
 use crate::stage::{Incident, Severity};
 use crate::task::contract::{TaskCtx, TaskError, remember};
 
@@ -20,18 +21,6 @@ const AVAILABLE_WITHIN: Duration = Duration::from_secs(300);
 
 /// How often a write is made anew when another hand was quicker.
 pub const TRIES: u32 = 5;
-
-/// What the deploy does when another hand changed what it had set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Drift {
-    /// It waits for a person.
-    #[default]
-    Pause,
-    /// It sets it again.
-    Reassert,
-    /// It fails, and leaves everything as it is.
-    Fail,
-}
 
 /// What a strategy knows of its deploy.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +42,7 @@ pub struct About {
     /// After which time without a look a weight is proven again.
     pub max_gap: Duration,
     /// What follows on another hand's change.
-    pub on_drift: Drift,
+    pub on_drift: OnDrift,
     /// When people are paged again.
     pub incident: Incident,
 }

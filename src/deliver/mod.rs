@@ -4,6 +4,8 @@ pub mod blue_green;
 pub mod canary;
 pub mod converge;
 pub mod drain;
+#[cfg(test)]
+mod fake;
 pub mod ground;
 pub mod halt;
 pub mod hands;
@@ -14,6 +16,8 @@ mod route;
 pub mod sides;
 mod size;
 pub mod standby;
+#[cfg(test)]
+mod strategy_tests;
 mod takeover;
 pub mod traffic;
 mod watch;

@@ -128,8 +128,8 @@ pub fn is_out(deployment: &Json) -> bool {
 }
 
 /// The colour that does not serve: of two, the other one; when neither serves, the first.
-pub fn inactive<'c>(colours: &'c [String; 2], active: &str) -> &'c str {
-    if colours[0] == active { &colours[1] } else { &colours[0] }
+pub fn inactive<'c>(colours: &'c (String, String), active: &str) -> &'c str {
+    if colours.0 == active { &colours.1 } else { &colours.0 }
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_inactive_colour_is_the_other_one() {
-        let colours = ["blue".to_owned(), "green".to_owned()];
+        let colours = ("blue".to_owned(), "green".to_owned());
         assert_eq!(inactive(&colours, "green"), "blue");
         assert_eq!(inactive(&colours, "blue"), "green");
         assert_eq!(inactive(&colours, UNTRACKED), "blue");

@@ -3,8 +3,6 @@
 //! The stage does not wait for it. How long it stays is on the Deployment itself, so that whoever comes next (a command on
 //! the app, or `serve`) can take it down.
 
-use std::time::Duration;
-
 use serde_json::{Value as Json, json};
 
 use super::drain::later;
@@ -14,6 +12,7 @@ use super::sides;
 use super::traffic::patch::{Patch, annotation};
 use super::traffic::service::{TRACK, selector};
 use crate::clock::Timestamp;
+use crate::stage::deploy::Keep;
 use crate::task::contract::{TaskError, effect};
 
 /// The annotation that says how long a Deployment that no longer serves is kept.
@@ -21,15 +20,6 @@ pub const STANDBY_UNTIL: &str = "slipway.dev/standby-until";
 
 /// What it says when the next release decides.
 const NEXT_RELEASE: &str = "next-release";
-
-/// How long the old colour stays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keep {
-    /// So long.
-    For(Duration),
-    /// Until the next release takes its place.
-    NextRelease,
-}
 
 /// Notes on a Deployment how long it is kept.
 pub async fn keep(hands: &Hands<'_>, key: &str, deployment: &str, keep: &Keep) -> Result<(), TaskError> {

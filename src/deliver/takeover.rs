@@ -1,9 +1,10 @@
 //! When another hand changed what the deploy had set: what `on-drift` says.
 
 use super::halt::{Halt, Reason};
-use super::hands::{Drift, Hands};
+use super::hands::Hands;
 use super::orders::Orders;
 use crate::event::{Ending, TaskReport};
+use crate::stage::deploy::OnDrift;
 use crate::task::contract::{DeployOrder, TaskEnd, TaskError};
 
 /// Returns when the deploy may set again what it had set.
@@ -12,13 +13,13 @@ pub async fn met(hands: &Hands<'_>, orders: &Orders, text: &str) -> Result<(), H
     let app = hands.about.app.clone();
     ctx.report(TaskReport::Drifted { app, text: text.to_owned() }).await?;
     match hands.about.on_drift {
-        Drift::Reassert => Ok(()),
-        Drift::Fail => Err(Halt::Task(TaskError::ended(
+        OnDrift::Reassert => Ok(()),
+        OnDrift::Fail => Err(Halt::Task(TaskError::ended(
             format!("{text}; `on-drift: fail` leaves everything as it is"),
             Ending::Drift,
             TaskEnd::default(),
         ))),
-        Drift::Pause => {
+        OnDrift::Pause => {
             ctx.log(&format!(
                 "{text}. It waits: `slipway deploy promote` sets it again, `slipway deploy abort` takes the release back"
             ))

@@ -7,40 +7,16 @@ mod back;
 mod setup;
 mod turn;
 
-use std::time::Duration;
-
 use super::halt::{Halt, Reason};
 use super::hands::Hands;
 use super::orders::Orders;
 use super::outcome::Outcome;
 use super::watch::{self, Watch};
 use super::{converge, drain, size, standby};
+use crate::stage::deploy::BlueGreen as Settings;
 use crate::task::contract::TaskError;
 
 pub use setup::Before;
-pub use standby::Keep;
-
-/// What a blue-green roll-out is asked to be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// What is switched.
-    pub by: By,
-    /// The two colours; the first comes first.
-    pub colours: [String; 2],
-    /// How long the old colour stays.
-    pub keep: Keep,
-}
-
-/// What is switched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum By {
-    /// A Service's selector.
-    Service(String),
-    /// The Service that an Ingress' paths name.
-    Ingress(String),
-    /// The Service that an HTTPRoute's rules name.
-    Route(String),
-}
 
 /// A blue-green roll-out under way.
 pub struct BlueGreen<'a> {
@@ -104,7 +80,7 @@ impl BlueGreen<'_> {
     /// Leaves the old colour as `keep` says.
     async fn keep_old(&self) -> Result<(), TaskError> {
         let Some(old) = &self.before.deployment else { return Ok(()) };
-        if self.settings.keep == Keep::For(Duration::ZERO) {
+        if self.settings.keep.is_zero() {
             drain::old_side(&self.hands, "drain", old).await?;
             return size::down(&self.hands, "old-down", old).await;
         }

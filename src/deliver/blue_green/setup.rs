@@ -2,12 +2,13 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{BlueGreen, By, Settings};
+use super::{BlueGreen, Settings};
 use crate::deliver::ground::{Tracks, What};
 use crate::deliver::hands::Hands;
 use crate::deliver::orders::Orders;
 use crate::deliver::traffic::service::{self, UNTRACKED};
 use crate::deliver::{narrowing, sides, size, standby};
+use crate::stage::deploy::SwitchBy;
 use crate::task::contract::{TaskError, effect, remember};
 
 /// What served before, as it was found first.
@@ -63,7 +64,7 @@ pub(super) async fn begin<'a>(hands: Hands<'a>, settings: &'a Settings) -> Resul
 
 /// What serves now, from the live router.
 async fn find(hands: &Hands<'_>, settings: &Settings) -> Result<Before, TaskError> {
-    let (router, name) = settings.by.object();
+    let (router, name) = object(&settings.by);
     let named = match router {
         What::Service => name.to_owned(),
         // The manifests' Service may be of this release, like the Ingress that names it.
@@ -95,17 +96,15 @@ async fn find(hands: &Hands<'_>, settings: &Settings) -> Result<Before, TaskErro
 
 /// Where nothing serves yet.
 fn first(settings: &Settings) -> Before {
-    Before { next: settings.colours[0].clone(), ..Before::default() }
+    Before { next: settings.colours.0.clone(), ..Before::default() }
 }
 
-impl By {
-    /// The router's object.
-    pub fn object(&self) -> (What, &str) {
-        match self {
-            By::Service(name) => (What::Service, name),
-            By::Ingress(name) => (What::Ingress, name),
-            By::Route(name) => (What::HttpRoute, name),
-        }
+/// The router's object.
+pub(super) fn object(by: &SwitchBy) -> (What, &str) {
+    match by {
+        SwitchBy::Service(name) => (What::Service, name),
+        SwitchBy::Ingress(name) => (What::Ingress, name),
+        SwitchBy::Route(name) => (What::HttpRoute, name),
     }
 }
 
@@ -113,8 +112,8 @@ impl BlueGreen<'_> {
     /// The Service whose selector says which colour serves inside the cluster.
     pub(super) fn base(&self) -> &str {
         match &self.settings.by {
-            By::Service(name) => name,
-            By::Ingress(_) | By::Route(_) => &self.hands.about.service,
+            SwitchBy::Service(name) => name,
+            SwitchBy::Ingress(_) | SwitchBy::Route(_) => &self.hands.about.service,
         }
     }
 

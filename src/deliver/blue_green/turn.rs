@@ -2,7 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{BlueGreen, By};
+use super::BlueGreen;
+use super::setup::object;
 use crate::deliver::ground::What;
 use crate::deliver::halt::Halt;
 use crate::deliver::traffic::gateway::RouteSwitch;
@@ -11,6 +12,7 @@ use crate::deliver::traffic::patch::Patch;
 use crate::deliver::traffic::service::{self, ServiceSwitch, UNTRACKED};
 use crate::deliver::traffic::{Switch, service::selector};
 use crate::deliver::{converge, takeover};
+use crate::stage::deploy::SwitchBy;
 use crate::task::contract::{TaskError, effect};
 
 impl BlueGreen<'_> {
@@ -21,7 +23,7 @@ impl BlueGreen<'_> {
             return Ok(self.open().await?);
         }
         let (from, to) = self.ends();
-        let (what, name) = self.settings.by.object();
+        let (what, name) = object(&self.settings.by);
         let mut tries = 0;
         loop {
             let key = if tries == 0 { "switch".to_owned() } else { format!("switch-{tries}") };
@@ -54,7 +56,7 @@ impl BlueGreen<'_> {
 
     /// Turns the router. Where it leads then: elsewhere when another hand had turned it, and `force` is not set.
     pub(super) async fn turn(&self, from: &str, to: &str, force: bool) -> Result<String, TaskError> {
-        let (what, name) = self.settings.by.object();
+        let (what, name) = object(&self.settings.by);
         let router = self.router();
         let turn = |live: &Json| -> Result<Patch, TaskError> {
             let active = router.active(live)?;
@@ -76,8 +78,8 @@ impl BlueGreen<'_> {
     /// What the router names before and after the switch.
     pub(super) fn ends(&self) -> (String, String) {
         match &self.settings.by {
-            By::Service(_) => (self.before.colour.clone(), self.before.next.clone()),
-            By::Ingress(_) | By::Route(_) => {
+            SwitchBy::Service(_) => (self.before.colour.clone(), self.before.next.clone()),
+            SwitchBy::Ingress(_) | SwitchBy::Route(_) => {
                 (self.before.service.clone().unwrap_or_default(), self.own.service.clone())
             }
         }
@@ -86,9 +88,9 @@ impl BlueGreen<'_> {
     fn router(&self) -> Box<dyn Switch> {
         let (from, to) = self.ends();
         match &self.settings.by {
-            By::Service(name) => Box::new(ServiceSwitch::new(name).with_hash(self.before.hash.clone())),
-            By::Ingress(name) => Box::new(IngressSwitch::new(name, vec![from, to])),
-            By::Route(name) => Box::new(RouteSwitch::new(name, vec![from, to])),
+            SwitchBy::Service(name) => Box::new(ServiceSwitch::new(name).with_hash(self.before.hash.clone())),
+            SwitchBy::Ingress(name) => Box::new(IngressSwitch::new(name, vec![from, to])),
+            SwitchBy::Route(name) => Box::new(RouteSwitch::new(name, vec![from, to])),
         }
     }
 
@@ -109,7 +111,7 @@ impl BlueGreen<'_> {
 
     /// The Service inside the cluster leads to the colour too, and its endpoints show no other pods.
     pub(super) async fn follow(&self, key: &str, colour: &str) -> Result<(), TaskError> {
-        if !matches!(self.settings.by, By::Service(_)) {
+        if !matches!(self.settings.by, SwitchBy::Service(_)) {
             let switch = ServiceSwitch::new(self.base()).with_hash(self.before.hash.clone());
             let turn = |live: &Json| -> Result<Patch, TaskError> {
                 let active = switch.active(live)?;

@@ -10,7 +10,6 @@
 mod back;
 mod promote;
 pub mod resume;
-mod settings;
 mod setup;
 mod sizes;
 mod step;
@@ -20,9 +19,9 @@ use super::hands::Hands;
 use super::orders::Orders;
 use super::outcome::Outcome;
 use super::route::Route;
+use crate::stage::deploy::Canary as Settings;
 use crate::task::contract::TaskError;
 
-pub use settings::{Replicas, Settings, Step, Traffic};
 pub use setup::Before;
 
 /// The track of a canary's objects.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{Canary, Settings, TRACK, Traffic};
+use super::{Canary, Settings, TRACK};
 use crate::deliver::ground::{Tracks, What};
 use crate::deliver::halt::Halt;
 use crate::deliver::hands::Hands;
@@ -14,6 +14,7 @@ use crate::deliver::traffic::nginx::Nginx;
 use crate::deliver::traffic::service::{self, UNTRACKED};
 use crate::deliver::traffic::{Sides, Weighing};
 use crate::deliver::{narrowing, sides, size};
+use crate::stage::deploy::Traffic;
 use crate::task::contract::{TaskError, effect, remember};
 
 /// What served before, as it was found first.
@@ -179,7 +180,7 @@ impl Canary<'_> {
         match object.get("kind").and_then(Json::as_str) {
             Some("Deployment") => object["spec"]["replicas"] = Json::from(replicas),
             Some("HorizontalPodAutoscaler") => {
-                let bounds = self.settings.replicas.bounds();
+                let bounds = self.bounds();
                 object["spec"]["minReplicas"] = Json::from(bounds.min.max(1));
                 if bounds.max < u32::MAX {
                     object["spec"]["maxReplicas"] = Json::from(bounds.max);

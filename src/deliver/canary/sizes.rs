@@ -7,15 +7,25 @@ use crate::deliver::ground::What;
 use crate::deliver::halt::Halt;
 use crate::deliver::hands::Hands;
 use crate::deliver::traffic::patch::Patch;
-use crate::deliver::traffic::replicas::{Pods, divided, for_weight};
+use crate::deliver::traffic::replicas::{Bounds, Pods, divided, for_weight};
 use crate::deliver::{sides, size};
+use crate::stage::deploy::CanaryReplicas;
 use crate::task::contract::{TaskError, effect};
 
 impl Canary<'_> {
+    /// Bounds of the canary's size.
+    pub(super) fn bounds(&self) -> Bounds {
+        match self.settings.replicas {
+            CanaryReplicas::ByWeight => Bounds::default(),
+            CanaryReplicas::Fixed(replicas) => Bounds { min: replicas, max: replicas },
+            CanaryReplicas::Between { min, max } => Bounds { min, max },
+        }
+    }
+
     /// The canary's size at this weight.
     pub(super) fn size_at(&self, weight: u32) -> u32 {
         match self.route {
-            Some(_) => for_weight(self.before.replicas, weight, self.settings.replicas.bounds()),
+            Some(_) => for_weight(self.before.replicas, weight, self.bounds()),
             None => divided(self.before.replicas, weight).canary,
         }
     }

@@ -6,7 +6,7 @@
 use serde_json::{Value as Json, json};
 
 use super::patch::Patch;
-use super::{Begin, End, HeaderRule, RouteError, Sides, Switch, Weighing, at, share};
+use super::{Begin, End, HeaderRule, RouteError, Sides, Switch, Weighing, at, goals, share};
 use crate::deliver::ground::What;
 
 const RULES: &str = "/spec/rules";
@@ -60,7 +60,7 @@ impl Gateway {
                 ));
             }
             if marked && let Some(header) = &self.header {
-                for (value, service) in header.goals(&self.sides) {
+                for (value, service) in goals(header, &self.sides) {
                     rules.push(marked_rule(rule, stable, header, value, service));
                 }
             }
@@ -93,16 +93,6 @@ impl Gateway {
     /// Whether rules for marked requests are there.
     fn has_marked(&self, live: &Json) -> bool {
         at(live, RULES).iter().any(|rule| self.is_ours(rule))
-    }
-}
-
-impl HeaderRule {
-    /// The header's values, and the Service that each leads to.
-    pub(super) fn goals<'h>(&'h self, sides: &'h Sides) -> Vec<(&'h str, &'h str)> {
-        match &self.value {
-            Some(value) => vec![(value, &sides.canary)],
-            None => vec![("always", &sides.canary), ("never", &sides.stable)],
-        }
     }
 }
 

@@ -63,7 +63,7 @@ impl Istio {
                 ));
             }
             if marked && let Some(header) = &self.header {
-                for (value, service) in header.goals(&self.sides) {
+                for (value, service) in super::goals(header, &self.sides) {
                     made += 1;
                     let name = if made == 1 { self.managed() } else { format!("{}-{made}", self.managed()) };
                     routes.push(marked_route(route, stable, header, value, service, &self.sides, name));

@@ -19,25 +19,8 @@ use serde_json::Value as Json;
 
 use super::ground::What;
 
+pub use crate::stage::deploy::{HeaderRule, Marked};
 pub use patch::Patch;
-
-/// Requests that always go to the canary, whatever its weight.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Marked {
-    /// By a header.
-    pub header: Option<HeaderRule>,
-    /// By a cookie of this name, whose value is `always` (ingress-nginx' rule).
-    pub cookie: Option<String>,
-}
-
-/// Requests with a header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderRule {
-    /// The header's name.
-    pub name: String,
-    /// With this value. Without it `always` goes to the canary, `never` to the stable side.
-    pub value: Option<String>,
-}
 
 /// The two Services that a weight divides traffic between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +90,14 @@ pub trait Switch: Send + Sync {
 
     /// Sends it to `to`; an error when the object does not send it to `from`.
     fn switch(&self, live: &Json, from: &str, to: &str) -> Result<Patch, RouteError>;
+}
+
+/// A header's values, and the Service that each leads to.
+fn goals<'h>(header: &'h HeaderRule, sides: &'h Sides) -> Vec<(&'h str, &'h str)> {
+    match &header.value {
+        Some(value) => vec![(value, &sides.canary)],
+        None => vec![("always", &sides.canary), ("never", &sides.stable)],
+    }
 }
 
 /// Texts at `pointer`'s array, for messages.
