@@ -8,6 +8,7 @@ pub mod eval;
 pub mod github;
 pub mod graph;
 pub mod interrupt;
+pub mod launch;
 pub mod load;
 pub mod logs;
 pub mod plan;
@@ -20,6 +21,7 @@ pub mod runners;
 pub mod runs;
 pub mod schema;
 pub mod secrets;
+pub mod serve;
 pub mod session;
 pub mod show;
 pub mod source;
@@ -71,6 +73,8 @@ pub enum Command {
     Rerun(rerun::Args),
     /// Lists or brings out files kept with a run.
     Artifacts(artifacts::Args),
+    /// Takes webhooks of forges and runs pipelines for them.
+    Serve(serve::Args),
     /// Removes old runs and caches.
     Prune(prune::Args),
 }
@@ -92,6 +96,7 @@ pub fn run(cli: &Cli) -> Exit {
         Command::Resume(args) => resume::run(args),
         Command::Rerun(args) => rerun::run(args),
         Command::Artifacts(args) => artifacts::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Prune(args) => prune::run(args),
     }
 }

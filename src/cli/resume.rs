@@ -74,12 +74,16 @@ pub async fn take_up(
     drive(store, runners, *start, show).await
 }
 
-enum Taken {
+/// What there is of a run that is to be taken up.
+pub(super) enum Taken {
+    /// It can go on.
     Start(Box<Start>),
+    /// It is over.
     Over(Exit),
 }
 
-fn prepare(
+/// What a run that is taken up goes on from; its lock is taken.
+pub(super) fn prepare(
     store: &SqliteStore,
     run: &RunId,
     given: Vec<(String, Secret)>,

@@ -108,6 +108,15 @@ pub fn repository(url: &str) -> String {
     }
 }
 
+/// The whole path of a remote URL, without `.git`: `owner/name`, or `group/subgroup/name`.
+pub fn path_of(url: &str) -> String {
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => url.split_once(':').map_or(url, |(_, path)| path),
+    };
+    path.trim_matches('/').trim_end_matches(".git").to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +125,8 @@ mod tests {
     fn credentials_are_taken_out_of_urls() {
         assert_eq!(plain_url("https://u:p@h.example/a/b.git"), "https://h.example/a/b.git");
         assert_eq!(repository("https://h.example/a/b.git"), "a/b");
+        assert_eq!(path_of("https://h.example:3000/a/b/c.git/"), "a/b/c");
+        assert_eq!((path_of("git@h.example:a/b.git").as_str(), path_of("https://h.example").as_str()), ("a/b", ""));
         assert_eq!(repository("git@h.example:a/b.git"), "a/b");
     }
 

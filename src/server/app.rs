@@ -11,22 +11,29 @@ use http::{HeaderValue, Request, StatusCode, header};
 use tokio::sync::Notify;
 
 use crate::store::inbox::Inbox;
+use crate::store::sqlite::SqliteStore;
 
 use super::config::ServerConfig;
 use super::hooks::{self, Budget, refuse};
+use super::{api, pages};
+
+/// A decision's body is at most so long.
+const MAX_DECISION: usize = 64 << 10;
 
 /// What all requests share.
 pub struct App {
     /// The configuration.
-    pub config: ServerConfig,
+    pub config: Arc<ServerConfig>,
     /// Webhooks.
     pub inbox: Arc<dyn Inbox>,
+    /// Runs.
+    pub store: SqliteStore,
     /// A webhook came.
     pub fresh: Notify,
     /// Bodies in memory.
     pub budget: Budget,
     /// Where the server says what it does.
-    pub voice: Box<dyn Fn(&str) + Send + Sync>,
+    pub voice: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl App {
@@ -40,6 +47,16 @@ impl App {
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/hooks/{name}", post(hooks::hook).layer(DefaultBodyLimit::disable()))
+        .route("/", get(pages::index))
+        .route("/style.css", get(pages::style))
+        .route("/runs/{id}", get(pages::run))
+        .route("/runs/{id}/logs/{job}", get(pages::log))
+        .route("/api/runs", get(api::runs))
+        .route("/api/runs/{id}", get(api::run))
+        .route("/api/runs/{id}/stages", get(api::stages))
+        .route("/api/runs/{id}/logs/{job}", get(api::logs))
+        .route("/api/runs/{id}/stages/{stage}/approve", post(api::approve).layer(DefaultBodyLimit::max(MAX_DECISION)))
+        .route("/api/runs/{id}/stages/{stage}/reject", post(api::reject).layer(DefaultBodyLimit::max(MAX_DECISION)))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is nothing here") })
         .layer(middleware::from_fn(guarded))

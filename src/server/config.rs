@@ -9,15 +9,20 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::clone::{self, Credential};
+use crate::client::git;
+use crate::diagnostic::Diagnostics;
 use crate::forge::kind::ForgeKind;
 use crate::secret::Secret;
+use crate::span::Source;
+use crate::stage::Environment;
+use crate::stage::settings::node_of_json;
 
 /// Shorter webhook secrets and tokens can be guessed.
 const MIN_SECRET: usize = 16;
 /// A file with a secret is at most so long.
 const MAX_FILE: u64 = 64 << 10;
 /// Runs at once, unless the configuration says otherwise.
-const MAX_RUNS: usize = 4;
+const MAX_RUNS: usize = 8;
 
 /// The configuration, its secrets read.
 #[derive(Debug, Clone)]
@@ -30,6 +35,8 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// Runs at once; others wait.
     pub max_runs: usize,
+    /// What whoever reads runs and logs must show; none: anybody may read.
+    pub read_token: Option<Secret>,
     /// Repositories by name.
     pub repositories: BTreeMap<String, Repository>,
 }
@@ -59,8 +66,10 @@ pub struct Repository {
     pub vars: Vec<(String, String)>,
     /// Images of labels of `runs-on`.
     pub platforms: Vec<(String, String)>,
-    /// Environments, as `environments` of a pipeline has them. They win over the file's.
-    pub environments: Value,
+    /// Environments. They win over the file's, key by key.
+    pub environments: Vec<Environment>,
+    /// `owner/name` at the forge.
+    pub project: String,
     /// Commits of history in a checkout; 0 is all.
     pub fetch_depth: u32,
 }
@@ -92,6 +101,7 @@ struct ServerFile {
     data: Option<PathBuf>,
     public_url: Option<String>,
     max_runs: Option<usize>,
+    read_token: Option<SecretFile>,
     #[serde(default)]
     repositories: BTreeMap<String, RepositoryFile>,
 }
@@ -116,6 +126,7 @@ struct RepositoryFile {
     platforms: BTreeMap<String, String>,
     #[serde(default)]
     environments: Value,
+    project: Option<String>,
     #[serde(default = "one")]
     fetch_depth: u32,
 }
@@ -195,8 +206,22 @@ impl ServerConfig {
             data: file.data.map(|data| folder.join(data)),
             public_url: file.public_url.map(|url| url.trim_end_matches('/').to_owned()),
             max_runs: file.max_runs.unwrap_or(MAX_RUNS).max(1),
+            read_token: file.read_token.map(|token| lookup.long(&token, "read-token")).transpose()?,
             repositories,
         })
+    }
+}
+
+/// Environments as a pipeline has them.
+fn environments(value: &Value) -> Result<Vec<Environment>, String> {
+    if value.is_null() {
+        return Ok(Vec::new());
+    }
+    let mut diagnostics = Diagnostics::new(Source::new("slipway.toml", ""));
+    let environments = Environment::read_all(&node_of_json(value), &mut diagnostics, false);
+    match diagnostics.list.first() {
+        Some(first) => Err(format!("environments: {}", first.message)),
+        None => Ok(environments),
     }
 }
 
@@ -209,6 +234,12 @@ impl Lookup<'_> {
             return Err("its name stands in URLs: use letters, digits, \"-\" and \"_\"".to_owned());
         }
         clone::check_url(&file.url)?;
+        let project = file.project.unwrap_or_else(|| git::path_of(&file.url));
+        if !project.contains('/') {
+            return Err(
+                "the URL does not end in OWNER/NAME; say what it is called at the forge by \"project\"".to_owned()
+            );
+        }
         let mut approvers: Vec<Approver> = Vec::new();
         for approver in file.approvers {
             let token = self.long(&approver.token, &format!("the token of approver \"{}\"", approver.name))?;
@@ -240,7 +271,8 @@ impl Lookup<'_> {
             secrets: secrets.collect::<Result<_, String>>()?,
             vars: file.vars.into_iter().collect(),
             platforms: file.platforms.into_iter().collect(),
-            environments: file.environments,
+            environments: environments(&file.environments)?,
+            project,
             fetch_depth: file.fetch_depth,
         })
     }
@@ -320,7 +352,8 @@ mod tests {
             (shop.approvers[0].name.as_str(), shop.approvers[0].groups.as_slice()),
             ("ann", &["ops".to_owned()][..])
         );
-        assert_eq!(shop.environments["production"]["namespace"], "shop");
+        assert_eq!(shop.environments[0].namespace.as_deref(), Some("shop"));
+        assert_eq!(shop.project, "o/shop");
         assert!(shop.host_runner && shop.fetch_depth == 1);
         // What is printed for people who look for a mistake shows no secret.
         let shown = format!("{config:?}");

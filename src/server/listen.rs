@@ -37,7 +37,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
                     continue;
                 }
             },
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
         };
         let _ = stream.set_nodelay(true);
         let (router, mut stop) = (router.clone(), stop.clone());
@@ -50,10 +50,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
             let mut connection = std::pin::pin!(connection);
             let mut deadline = std::pin::pin!(tokio::time::sleep(CONNECTION_TIME));
-            let mut stopped = std::pin::pin!(async {
-                // An error says that the server is gone: that is a stop too.
-                let _ = stop.wait_for(|stop| *stop).await;
-            });
+            let mut stopped = std::pin::pin!(stopped(&mut stop));
             tokio::select! {
                 _ = connection.as_mut() => {}
                 () = &mut deadline => {}
@@ -68,4 +65,10 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     // All places are free when the last connection has ended.
     let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(DRAIN, places.acquire_many(all)).await;
+}
+
+/// Resolves when the server is to stop, or is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // What is borrowed from the channel must not be held over an await.
+    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -10,7 +10,18 @@
 //!
 //! What a run needs of the edge (planning, driving) comes by a trait; nothing here knows the command line.
 
+pub mod access;
+pub mod api;
 pub mod app;
 pub mod config;
 pub mod hooks;
+pub mod html;
+pub mod intake;
+pub mod keeper;
+pub mod launch;
 pub mod listen;
+pub mod origin;
+pub mod pages;
+pub mod status;
+pub mod view;
+pub mod worker;

@@ -79,8 +79,8 @@ pub trait Inbox: Send + Sync {
     /// Queues it for writing.
     fn put(&self, new: NewDelivery) -> Receipt;
 
-    /// Deliveries that are to be worked on now, oldest first.
-    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+    /// Deliveries that are to be worked on now, oldest first; those of the repositories `but` have to wait.
+    fn due(&self, now: Timestamp, but: &[String], limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
     /// Counts a try, down to the disk, before it is made; gives the count.
     fn begin(&self, seq: u64) -> Result<u32, StoreError>;

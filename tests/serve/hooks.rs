@@ -13,8 +13,9 @@ use slipway::server::app::{App, router};
 use slipway::server::config::ServerConfig;
 use slipway::server::hooks::Budget;
 use slipway::server::listen::serve;
+use slipway::store::folder::StateFolder;
 use slipway::store::inbox::Inbox;
-use slipway::store::sqlite::SqliteInbox;
+use slipway::store::sqlite::{Durability, SqliteInbox, SqliteStore};
 use tokio::sync::watch;
 
 use crate::client::{Answer, get, github, raw, send};
@@ -45,11 +46,13 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         let inbox = Arc::new(SqliteInbox::open(&folder.path().join("inbox.db")).unwrap());
         let app = Arc::new(App {
-            config: ServerConfig::read(CONFIG, Path::new("/"), &|_| None).unwrap(),
+            config: Arc::new(ServerConfig::read(CONFIG, Path::new("/"), &|_| None).unwrap()),
+            store: SqliteStore::open(&StateFolder::open_at(folder.path().join("state")).unwrap(), Durability::Power)
+                .unwrap(),
             inbox: Arc::clone(&inbox) as Arc<dyn Inbox>,
             fresh: tokio::sync::Notify::new(),
             budget: Budget::default(),
-            voice: Box::new(|_| {}),
+            voice: Arc::new(|_| {}),
         });
         let (stop, stopped) = watch::channel(false);
         let (tell, told) = std::sync::mpsc::channel();
@@ -65,7 +68,7 @@ impl Ground {
     }
 
     fn rows(&self) -> usize {
-        self.inbox.due(Timestamp(i64::MAX), 10_000).unwrap().len()
+        self.inbox.due(Timestamp(i64::MAX), &[], 10_000).unwrap().len()
     }
 
     fn push(&self, id: &str, body: &[u8]) -> Answer {

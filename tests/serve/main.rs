@@ -2,5 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
 
 mod client;
+mod forge;
+mod ground;
 mod hooks;
 mod payloads;
+mod people;
+mod push;

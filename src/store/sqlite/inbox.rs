@@ -114,9 +114,11 @@ impl Inbox for SqliteInbox {
         Receipt(receipt)
     }
 
-    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+    fn due(&self, now: Timestamp, but: &[String], limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.select("WHERE state = 'waiting' AND due <= ?1 ORDER BY seq LIMIT ?2", (now.0, limit))
+        let rest = "WHERE state = 'waiting' AND due <= ?1 AND repository NOT IN (SELECT value FROM json_each(?2))
+                    ORDER BY seq LIMIT ?3";
+        self.select(rest, (now.0, serde_json::json!(but).to_string(), limit))
     }
 
     fn begin(&self, seq: u64) -> Result<u32, StoreError> {
@@ -258,12 +260,13 @@ mod tests {
         assert!(inbox.put(NewDelivery { repository: "other".to_owned(), ..new("a") }).await.unwrap().fresh);
         drop(inbox);
         let inbox = SqliteInbox::open(&path).unwrap();
-        let due = inbox.due(Timestamp(9), 10).unwrap();
+        let due = inbox.due(Timestamp(9), &[], 10).unwrap();
         assert_eq!(due.iter().map(|one| one.new.repository.as_str()).collect::<Vec<_>>(), ["shop", "other"]);
         assert_eq!((inbox.begin(first.seq).unwrap(), inbox.begin(first.seq).unwrap()), (1, 2));
         inbox.delay(first.seq, Timestamp(20), "the forge does not answer").unwrap();
-        assert_eq!(inbox.due(Timestamp(19), 10).unwrap().len(), 1);
-        let waited = inbox.due(Timestamp(20), 1).unwrap().remove(0);
+        assert_eq!(inbox.due(Timestamp(19), &[], 10).unwrap().len(), 1);
+        assert!(inbox.due(Timestamp(19), &["other".to_owned()], 10).unwrap().is_empty());
+        let waited = inbox.due(Timestamp(20), &[], 1).unwrap().remove(0);
         assert_eq!((waited.tries, waited.delays, waited.new.body.len()), (0, 1, 2));
         inbox.plan(first.seq, &serde_json::json!([1])).unwrap();
         inbox.settle(first.seq, DeliveryState::Done, "1 run").unwrap();
