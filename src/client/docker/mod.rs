@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::runner::contract::RunnerError;
 
+pub use credentials::for_registry;
 pub use image::{Image, ensure_image};
 
 /// Where an engine listens when nobody says otherwise.
@@ -33,13 +34,18 @@ impl Engine {
         Self::new(std::env::var("DOCKER_HOST").ok())
     }
 
+    /// Where it listens: a path, or a URL.
+    pub fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or(DEFAULT_SOCKET)
+    }
+
     /// Connects and agrees on a version, once.
     pub async fn client(&self) -> Result<&Docker, RunnerError> {
         self.docker.get_or_try_init(|| self.connect()).await
     }
 
     async fn connect(&self) -> Result<Docker, RunnerError> {
-        let host = self.host.as_deref().unwrap_or(DEFAULT_SOCKET);
+        let host = self.host();
         let unavailable = |reason: String| RunnerError::Unavailable {
             what: format!("no container engine answers at \"{host}\""),
             reason: format!("{reason}; start Docker, or name another engine with DOCKER_HOST"),
