@@ -11,6 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::diagnostic::{Diagnostics, chain};
 use crate::engine::ports::{Runners, Settings};
 use crate::event::Outcome;
+use crate::forge::connect;
 use crate::id::RunId;
 use crate::model::{ReadOptions, codes, decode};
 use crate::plan::compile::compile;
@@ -27,6 +28,7 @@ use crate::store::contract::NewRun;
 use crate::store::sqlite::SqliteStore;
 
 use super::github::{self, Facts};
+use super::notices::NoticeOptions;
 use super::resume::{Taken, prepare};
 use super::runners::LocalRunners;
 use super::session::{Drive, drive_with};
@@ -76,7 +78,12 @@ impl Launcher for ServeLauncher {
             .map_err(|e| format!("failed to start the engine: {e}"))?;
         let end = runtime.block_on(async {
             let runners: Arc<dyn Runners> = Arc::new(LocalRunners::new(self.store.state()));
-            let drive = Drive { settings: Settings::default(), environments, sinks, interrupts };
+            let forge = repository.api.as_ref().and_then(|api| {
+                let forge = connect(repository.forge, &api.url, &api.token, &repository.project).ok()?;
+                Some((repository.project.clone(), forge))
+            });
+            let notices = NoticeOptions::server(forge, None, repository.host_runner, false);
+            let drive = Drive { settings: Settings::default(), environments, sinks, interrupts, notices };
             drive_with(&self.store, runners, *start, drive).await
         });
         runtime.shutdown_background();

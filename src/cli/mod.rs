@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod launch;
 pub mod load;
 pub mod logs;
+pub mod notices;
 pub mod plan;
 mod preview;
 pub mod prune;
@@ -81,6 +82,14 @@ pub enum Command {
 
 /// Runs what the command line says.
 pub fn run(cli: &Cli) -> Exit {
+    let exit = dispatch(cli);
+    if matches!(cli.command, Command::Runs(_) | Command::Cancel(_) | Command::Approve(_) | Command::Reject(_)) {
+        notices::leftovers();
+    }
+    exit
+}
+
+fn dispatch(cli: &Cli) -> Exit {
     match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Plan(args) => plan::run(args),

@@ -36,6 +36,7 @@ use crate::workspace::copy::LocalWorkspaces;
 
 use super::interrupt::watch_signals;
 use super::load::replan;
+use super::notices::{NoticeOptions, Notices, post_office};
 use super::tasks::LocalTasks;
 
 /// How a run is shown and how wide it goes: options that `run`, `resume` and `rerun` share.
@@ -228,7 +229,8 @@ async fn drive_to_outcome(
     let options = ReportOptions { shared, ..ReportOptions::stdout(wants_color_here(is_terminal), show.loudness()) };
     let sinks = vec![make(kind, &start.plan, &run, options)];
     let environments = super::config::environments()?;
-    let outcome = drive_with(store, runners, start, Drive { settings, environments, sinks, interrupts }).await;
+    let notices = NoticeOptions::local();
+    let outcome = drive_with(store, runners, start, Drive { settings, environments, sinks, interrupts, notices }).await;
     signals.abort();
     match &outcome {
         Ok(RunEnd { outcome: None, .. }) => {
@@ -250,6 +252,8 @@ pub struct Drive {
     pub sinks: Vec<Box<dyn Sink>>,
     /// Somebody wants the run to end.
     pub interrupts: mpsc::Receiver<String>,
+    /// How people are told.
+    pub notices: NoticeOptions,
 }
 
 /// Drives a run to its end, or until all that is left waits for a person; what it leaves is tidied.
@@ -270,6 +274,9 @@ pub async fn drive_with(
         true => Some(lock_checkout(state, &start.row.checkout, &run)?),
         false => None,
     };
+    let post = post_office(store, &drive.notices);
+    let (notices, told) = Notices::begin(store, &post, &start.plan, &start.row, &start.secrets, &drive.notices)?;
+    notices.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     let ports = Ports {
         runners,
         store: Arc::new(store.clone()),
@@ -279,7 +286,7 @@ pub async fn drive_with(
         groups: Arc::new(store.clone()),
         sealer: sealer.clone(),
         workspaces: Arc::new(LocalWorkspaces),
-        tasks: Arc::new(LocalTasks::new()),
+        tasks: Arc::new(LocalTasks::with_post(Arc::clone(&post), drive.notices.mail.clone())),
         clock: Arc::new(SystemClock),
     };
     let request = RunRequest {
@@ -294,12 +301,13 @@ pub async fn drive_with(
         reused: start.reused,
         environments: drive.environments,
         origin: start.row.origin.clone(),
-        sinks: drive.sinks,
+        sinks: drive.sinks.into_iter().chain(told).collect(),
         interrupts: drive.interrupts,
         wake: watch_requests(&folder),
         plan: start.plan,
     };
     let outcome = execute(request).await;
+    notices.end().await.iter().for_each(|said| eprintln!("warning: {said}"));
     match outcome {
         Ok(RunEnd { outcome: Some(_), .. }) => tidy(store, &run)?,
         _ => drop(std::fs::remove_file(folder.join(WAKE))),

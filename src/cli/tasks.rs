@@ -2,22 +2,36 @@
 
 use std::sync::Arc;
 
+use crate::notify::{MailDefaults, NotifyTask, Post};
 use crate::stage::TaskKind;
 use crate::task::contract::{Task, TaskError, Tasks};
 
 /// The tasks of this machine.
-#[derive(Debug, Default)]
-pub struct LocalTasks {}
+#[derive(Default)]
+pub struct LocalTasks {
+    /// The way of messages; a dry run has none.
+    post: Option<Arc<Post>>,
+    /// The mail server of messages that name none.
+    mail: MailDefaults,
+}
 
 impl LocalTasks {
-    /// All of them.
+    /// For a dry run.
     pub fn new() -> Self {
-        Self {}
+        Self::default()
+    }
+
+    /// For a run, with the way of messages.
+    pub fn with_post(post: Arc<Post>, mail: MailDefaults) -> Self {
+        Self { post: Some(post), mail }
     }
 }
 
 impl Tasks for LocalTasks {
     fn get(&self, kind: TaskKind) -> Result<Arc<dyn Task>, TaskError> {
-        Err(TaskError::failed(format!("this version cannot run \"{}\" yet", kind.name())))
+        match kind {
+            TaskKind::Notify => Ok(Arc::new(NotifyTask::new(self.post.clone(), self.mail.clone()))),
+            kind => Err(TaskError::failed(format!("this version cannot run \"{}\" yet", kind.name()))),
+        }
     }
 }

@@ -44,8 +44,8 @@ pub struct Courier {
 
 impl Courier {
     /// Within this reach, with these forges for issues.
-    pub fn new(reach: Reach, forges: Option<Arc<dyn Forges>>) -> Result<Self, String> {
-        Ok(Self { http: Http::new(reach)?, reach, forges })
+    pub fn new(reach: Reach, forges: Option<Arc<dyn Forges>>) -> Self {
+        Self { http: Http::new(reach), reach, forges }
     }
 
     /// Carries `notice` to `address`. `id` is sent along where the channel has a place for it, so that the receiver can tell

@@ -1,5 +1,6 @@
 //! One HTTP request of a notice, and what its answer means.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -17,12 +18,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends requests within a reach. Follows no redirects: where they lead was checked by nobody.
 pub(super) struct Http {
-    client: Client,
+    /// Made for the first request: most runs send none.
+    client: OnceLock<Client>,
     reach: Reach,
 }
 
 impl Http {
-    pub(super) fn new(reach: Reach) -> Result<Self, String> {
+    pub(super) fn new(reach: Reach) -> Self {
+        Self { client: OnceLock::new(), reach }
+    }
+
+    fn client(&self) -> Result<&Client, Undelivered> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         // Another one may be installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = Client::builder()
@@ -30,14 +39,15 @@ impl Http {
             .timeout(PATIENCE)
             .connect_timeout(PATIENCE / 2)
             .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver(reach));
+            .dns_resolver(Resolver(self.reach));
         // A proxy would resolve names by itself, past the reach.
-        let builder = if reach.private { builder } else { builder.no_proxy() };
-        let client = builder.build().map_err(|e| format!("no HTTP client can be made: {}", chain(&e)))?;
-        Ok(Self { client, reach })
+        let builder = if self.reach.private { builder } else { builder.no_proxy() };
+        let client =
+            builder.build().map_err(|e| Undelivered::later(format!("no HTTP client can be made: {}", chain(&e))))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
-    /// Posts JSON and gives back the answer's body when it is a success. The reason of a failure names neither URL nor headers.
+    /// Posts JSON. The reason of a failure names neither URL nor headers.
     pub(super) async fn post(
         &self,
         url: &str,
@@ -53,7 +63,7 @@ impl Http {
             Unreachable::Refused(why) => Undelivered::Never(why),
             Unreachable::Unknown(why) => Undelivered::later(why),
         })?;
-        let request = self.client.post(url).headers(headers).header("content-type", "application/json").body(body);
+        let request = self.client()?.post(url).headers(headers).header("content-type", "application/json").body(body);
         let mut answer = request.send().await.map_err(|e| Undelivered::later(chain(&e.without_url())))?;
         let status = answer.status();
         if status.is_success() {

@@ -72,7 +72,7 @@ impl Receiver {
 }
 
 pub(super) fn post_over(store: &MemoryStore, clock: Arc<dyn Clock>, forges: Option<Arc<dyn Forges>>) -> Arc<Post> {
-    let courier = Courier::new(Reach::local(), forges).unwrap();
+    let courier = Courier::new(Reach::local(), forges);
     Post::new(Arc::new(store.clone()), Arc::new(store.clone()), courier, clock)
 }
 
@@ -179,7 +179,7 @@ async fn addresses_are_secrets_and_redirects_lead_nowhere() {
     let letter = store.letter("k").unwrap().unwrap();
     assert_eq!((letter.about.as_str(), letter.payload.0.as_str()), ("\"failure\" by webhook", ""));
     assert!(!format!("{letter:?} {:?}", webhook(&url)).contains("hunter2"));
-    let courier = Courier::new(Reach::public(), None).unwrap();
+    let courier = Courier::new(Reach::public(), None);
     for url in [url.as_str(), "http://169.254.169.254/latest", "file:///etc/passwd", "http://localhost:1"] {
         let why = courier.carry("k", &notice("n"), &webhook(url), Timestamp(1)).await.unwrap_err();
         assert!(matches!(why, super::Undelivered::Never(_)), "{url}: {why}");

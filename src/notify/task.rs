@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sends the message of a `notify` stage.
 pub struct NotifyTask {
-    post: Arc<Post>,
+    post: Option<Arc<Post>>,
     mail: MailDefaults,
 }
 
@@ -36,8 +36,9 @@ struct Put {
 }
 
 impl NotifyTask {
-    /// By this post. `mail` is what the process's own environment says; the stage's `env` and `vars` win.
-    pub fn new(post: Arc<Post>, mail: MailDefaults) -> Self {
+    /// By this post; without one it can only be previewed. `mail` is what the process's own environment says; the stage's `env` and
+    /// `vars` win.
+    pub fn new(post: Option<Arc<Post>>, mail: MailDefaults) -> Self {
         Self { post, mail }
     }
 
@@ -54,7 +55,7 @@ impl NotifyTask {
     }
 
     /// The key of the letter: the same after a crash; a later attempt of the job sends again only what was given up.
-    fn key(&self, who: &TaskIdentity, at: usize) -> Result<String, StoreError> {
+    fn key(post: &Post, who: &TaskIdentity, at: usize) -> Result<String, StoreError> {
         let run = who.run.as_ref().map(ToString::to_string).unwrap_or_default();
         let (job, attempt) = match &who.step {
             Some(step) => (step.job.to_string(), step.attempt),
@@ -65,7 +66,7 @@ impl NotifyTask {
             _ => format!("{run}.message.{job}.{at}.{attempt}"),
         };
         for earlier in 1..attempt {
-            match self.post.outbox().letter(&key(earlier))? {
+            match post.outbox().letter(&key(earlier))? {
                 Some(letter) if letter.state != LetterState::Failed => return Ok(letter.key),
                 _ => {}
             }
@@ -88,6 +89,7 @@ impl Task for NotifyTask {
 
     async fn run(&self, spec: &TaskSpec, ctx: &dyn TaskCtx) -> Result<TaskEnd, TaskError> {
         let notify = settings(spec)?;
+        let post = self.post.as_deref().ok_or_else(|| TaskError::failed("messages cannot be sent from here"))?;
         let who = ctx.identity();
         if who.untrusted {
             return Err(TaskError::failed(
@@ -103,29 +105,29 @@ impl Task for NotifyTask {
         let notice = notice(notify, spec, ctx);
         let mut keys = Vec::new();
         for (at, address) in addresses.iter().enumerate() {
-            let intended = self.key(who, at).map_err(kept)?;
+            let intended = Self::key(post, who, at).map_err(kept)?;
             let intent = json!({ "send": intended, "by": address.channel() });
             // The outbox takes a key once, so that doing it again does nothing.
             let act = || async {
-                self.post.put(&intended, &notice, address).map_err(kept)?;
+                post.put(&intended, &notice, address).map_err(kept)?;
                 Ok(Put { key: intended.clone() })
             };
             let put = effect(ctx, &format!("message-{at}"), intent, act, || async { Ok(None) }).await?;
             keys.push((put.key, address));
         }
         let list = || {
-            let letters = keys.iter().map(|(key, _)| self.post.outbox().letter(key));
+            let letters = keys.iter().map(|(key, _)| post.outbox().letter(key));
             Ok(letters.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect::<Vec<Letter>>())
         };
         let patience = PATIENCE.min(ctx.time_left());
         tokio::select! {
-            settled = self.post.settle(list, patience) => drop(settled.map_err(kept)?),
+            settled = post.settle(list, patience) => drop(settled.map_err(kept)?),
             // What is in the outbox is sent all the same: somebody asked for it before somebody cancelled.
             () = ctx.cancelled() => return Err(TaskError::Cancelled),
         }
         let mut failed = Vec::new();
         for (key, address) in &keys {
-            let Some(letter) = self.post.outbox().letter(key).map_err(kept)? else { continue };
+            let Some(letter) = post.outbox().letter(key).map_err(kept)? else { continue };
             let shown = address.shown();
             match letter.state {
                 LetterState::Done => ctx.log(&format!("sent by {shown}")).await,

@@ -45,7 +45,7 @@ async fn a_message_is_sent_once_wherever_the_process_dies() {
         let (receiver, store) = (Receiver::default(), MemoryStore::default());
         let url = receiver.listen().await;
         let spec = spec(vec![slack(&url), slack(&url)], Some("released\nto all hunter2"));
-        let task = || NotifyTask::new(post_over(&store, Arc::new(SystemClock), None), MailDefaults::default());
+        let task = || NotifyTask::new(Some(post_over(&store, Arc::new(SystemClock), None)), MailDefaults::default());
         let mut ctx = context(1);
         ctx.crash_at = Some((at, after));
         let first = task().run(&spec, &ctx).await;
@@ -67,7 +67,7 @@ async fn what_cannot_be_sent_fails_the_stage_and_a_later_attempt_sends_only_that
     let url = receiver.listen().await;
     receiver.answers.lock().unwrap().extend([(404, "", "no_service")]);
     let spec = spec(vec![slack(&url), slack(&url)], None);
-    let task = NotifyTask::new(post_over(&store, Arc::new(SystemClock), None), MailDefaults::default());
+    let task = NotifyTask::new(Some(post_over(&store, Arc::new(SystemClock), None)), MailDefaults::default());
     let error = task.run(&spec, &context(1)).await.unwrap_err().to_string();
     assert_eq!(error, "failed to send the message by slack: it answered 404 (no_service)");
     task.run(&spec, &context(2)).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_stage_goes_on_while_the_receiver_is_down() {
     let (receiver, store) = (Receiver::default(), MemoryStore::default());
     let url = receiver.listen().await;
     receiver.answers.lock().unwrap().extend([(503, "3600", "")]);
-    let task = NotifyTask::new(post_over(&store, Arc::new(SystemClock), None), MailDefaults::default());
+    let task = NotifyTask::new(Some(post_over(&store, Arc::new(SystemClock), None)), MailDefaults::default());
     let ctx = context(1);
     task.run(&spec(vec![slack(&url)], None), &ctx).await.unwrap();
     assert!(ctx.log_text().starts_with("not sent by slack yet: it answered 503;"), "{}", ctx.log_text());
@@ -91,7 +91,7 @@ async fn mail_without_a_server_and_runs_of_outsiders_are_refused() {
     let mail = Channel::Email { to: vec!["a@example.com".to_owned()], smtp: None, from: None };
     let spec = spec(vec![mail], None);
     let post = post_over(&store, Arc::new(SystemClock), None);
-    let task = NotifyTask::new(Arc::clone(&post), MailDefaults::default());
+    let task = NotifyTask::new(Some(post), MailDefaults::default());
     let error = task.run(&spec, &context(1)).await.unwrap_err().to_string();
     assert_eq!(error, "failed to send a message by email: there is no mail server: set \"smtp\", or SLIPWAY_SMTP");
     let preview = task.preview(&spec, &context(1)).await.unwrap();
@@ -122,7 +122,7 @@ async fn without_a_message_the_deploys_before_are_told() {
         facts: json!({"app": "backend", "environment": "production", "namespace": "p", "strategy": "canary", "release": 3,
             "previous": 2, "images": [["app", "reg/app@sha256:1"]], "result": "deployed"}),
     });
-    let task = NotifyTask::new(post_over(&store, Arc::new(SystemClock), None), MailDefaults::default());
+    let task = NotifyTask::new(Some(post_over(&store, Arc::new(SystemClock), None)), MailDefaults::default());
     task.run(&spec, &context(1)).await.unwrap();
     let body = &receiver.bodies()[0];
     assert_eq!(body["text"], "shop: message of stage \"tell\"");
