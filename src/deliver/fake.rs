@@ -362,7 +362,10 @@ impl Ground for Fake {
     }
 
     async fn patch(&self, what: What, name: &str, patch: Patch) -> Result<Json, Refused> {
-        let object = self.live(what, name).and_then(|live| patched(&live, &patch)).ok_or(Refused::Stale)?;
+        let object = self
+            .live(what, name)
+            .and_then(|live| patched(&live, &patch))
+            .ok_or(Refused::Stale("a test failed".to_owned()))?;
         self.wrote(format!("patch {} {name}", what.noun()));
         self.store(object.clone());
         Ok(object)

@@ -58,8 +58,8 @@ impl What {
 /// Why a patch was not made.
 #[derive(Debug)]
 pub enum Refused {
-    /// The object is no longer what the patch was made from, or is gone.
-    Stale,
+    /// The object is no longer what the patch was made from, or is gone; in the words of who says so.
+    Stale(String),
     /// Anything else.
     Task(TaskError),
 }

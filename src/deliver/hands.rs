@@ -110,6 +110,7 @@ impl Hands<'_> {
     where
         F: Fn(&Json) -> Result<Patch, TaskError> + Send + Sync,
     {
+        let mut last = String::new();
         for _ in 0..TRIES {
             let Some(live) = self.get(what, name).await? else { return Ok(None) };
             let patch = make(&live)?;
@@ -118,17 +119,17 @@ impl Hands<'_> {
             }
             match self.try_patch(what, name, &live, patch).await {
                 Ok(object) => return Ok(Some(object)),
-                Err(Refused::Stale) => continue,
+                Err(Refused::Stale(why)) => last = why,
                 Err(Refused::Task(error)) => return Err(error),
             }
         }
-        Err(self.contended(what, name))
+        Err(self.contended(what, name, &last))
     }
 
     /// The error when another hand is always quicker.
-    pub fn contended(&self, what: What, name: &str) -> TaskError {
+    pub fn contended(&self, what: What, name: &str, last: &str) -> TaskError {
         TaskError::failed(format!(
-            "failed to change {} \"{name}\" in namespace \"{}\": another hand changed it {TRIES} times meanwhile; find out who, then run the deploy again",
+            "failed to change {} \"{name}\" in namespace \"{}\": another hand changed it {TRIES} times meanwhile ({last}); find out who, then run the deploy again",
             what.noun(),
             self.about.namespace
         ))

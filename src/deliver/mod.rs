@@ -10,6 +10,7 @@ pub mod ground;
 pub mod halt;
 pub mod hands;
 mod narrowing;
+pub mod objects;
 pub mod orders;
 pub mod outcome;
 mod route;

@@ -66,6 +66,7 @@ impl<'a> Route<'a> {
             return Ok(());
         }
         let (kind, name) = self.weighing.main();
+        let mut last = String::new();
         for _ in 0..TRIES {
             let Some(main) = self.hands.get(kind, name).await? else {
                 return Err(self.missing());
@@ -81,12 +82,12 @@ impl<'a> Route<'a> {
                         self.keep(Some(object));
                         return Ok(());
                     }
-                    Err(Refused::Stale) => continue,
+                    Err(Refused::Stale(why)) => last = why,
                     Err(Refused::Task(error)) => return Err(error),
                 },
             }
         }
-        Err(self.contended())
+        Err(self.contended(&last))
     }
 
     /// Gives the canary `weight` in one write, if it has `expected` now.
@@ -96,6 +97,7 @@ impl<'a> Route<'a> {
             Some(live) => Some(live),
             None => self.read().await?,
         };
+        let mut last = String::new();
         for _ in 0..TRIES {
             let Some(object) = live else { return Ok(Moved::Drift(None)) };
             match self.weighing.weight(&object) {
@@ -116,11 +118,14 @@ impl<'a> Route<'a> {
                     self.keep(Some(object));
                     return Ok(Moved::Yes);
                 }
-                Err(Refused::Stale) => live = self.read().await?,
+                Err(Refused::Stale(why)) => {
+                    last = why;
+                    live = self.read().await?;
+                }
                 Err(Refused::Task(error)) => return Err(error),
             }
         }
-        Err(self.contended())
+        Err(self.contended(&last))
     }
 
     /// Takes traffic back to `weight` in one write, whatever it is now. At 0 marked requests go back too. Done when the
@@ -131,6 +136,7 @@ impl<'a> Route<'a> {
             Some(live) => Some(live),
             None => self.read().await?,
         };
+        let mut last = String::new();
         for _ in 0..TRIES {
             let Some(object) = live.filter(|object| self.weighing.weight(object).is_some()) else { return Ok(()) };
             let patch = self.weighing.back(&object, weight)?;
@@ -139,16 +145,20 @@ impl<'a> Route<'a> {
                     self.keep(Some(object));
                     return Ok(());
                 }
-                Err(Refused::Stale) => live = self.read().await?,
+                Err(Refused::Stale(why)) => {
+                    last = why;
+                    live = self.read().await?;
+                }
                 Err(Refused::Task(error)) => return Err(error),
             }
         }
-        Err(self.contended())
+        Err(self.contended(&last))
     }
 
     /// Takes the canary out of the router. Done when it is not there.
     pub async fn end(&self) -> Result<(), TaskError> {
         let (kind, name) = self.weighing.object();
+        let mut last = String::new();
         for _ in 0..TRIES {
             let Some(live) = self.read().await? else { return Ok(()) };
             if self.weighing.weight(&live).is_none() {
@@ -165,12 +175,12 @@ impl<'a> Route<'a> {
                         self.keep(Some(object));
                         return Ok(());
                     }
-                    Err(Refused::Stale) => continue,
+                    Err(Refused::Stale(why)) => last = why,
                     Err(Refused::Task(error)) => return Err(error),
                 },
             }
         }
-        Err(self.contended())
+        Err(self.contended(&last))
     }
 
     fn missing(&self) -> TaskError {
@@ -182,8 +192,8 @@ impl<'a> Route<'a> {
         ))
     }
 
-    fn contended(&self) -> TaskError {
+    fn contended(&self, last: &str) -> TaskError {
         let (kind, name) = self.weighing.object();
-        self.hands.contended(kind, name)
+        self.hands.contended(kind, name, last)
     }
 }

@@ -145,6 +145,10 @@ impl Canary<'_> {
         }
         size::hold(&self.hands, "hold-stable", &self.before.deployment, self.before.replicas).await?;
         self.narrow("narrow").await?;
+        // What an earlier canary left in the router, at rest at a weight, would get pods that are not ready yet.
+        if let Some(route) = &self.route {
+            effect(ctx, "clear", json!({"end": route.named()}), || route.end(), || async { Ok(None) }).await?;
+        }
         let replicas = match self.route {
             Some(_) => self.size_at(self.settings.steps.first().map_or(0, |step| step.weight)),
             None => 1,

@@ -199,6 +199,17 @@ fn references(live: &Json) -> impl Iterator<Item = (String, &Json)> {
     })
 }
 
+/// The only one of these Services that a route names.
+pub(super) fn named(live: &Json, services: &[String]) -> Option<String> {
+    RouteSwitch::new("", services.to_vec()).active(live).ok()
+}
+
+/// Where a route names one of these Services.
+pub(super) fn pointers(live: &Json, services: &[String]) -> Vec<String> {
+    let own = |reference: &Json| services.iter().any(|service| names(reference, service));
+    references(live).filter(|(_, reference)| own(reference)).map(|(pointer, _)| format!("{pointer}/name")).collect()
+}
+
 impl Switch for RouteSwitch {
     fn object(&self) -> (What, &str) {
         (What::HttpRoute, &self.route)

@@ -34,6 +34,18 @@ fn backends(live: &Json) -> Vec<(String, &Json)> {
     found
 }
 
+/// The only one of these Services that an Ingress names.
+pub(super) fn named(live: &Json, services: &[String]) -> Option<String> {
+    IngressSwitch::new("", services.to_vec()).active(live).ok()
+}
+
+/// Where an Ingress names one of these Services.
+pub(super) fn pointers(live: &Json, services: &[String]) -> Vec<String> {
+    let own = |backend: &Json| services.iter().any(|service| names(backend, service));
+    let backends = backends(live).into_iter().filter(|(_, backend)| own(backend));
+    backends.map(|(pointer, _)| format!("{pointer}/service/name")).collect()
+}
+
 impl Switch for IngressSwitch {
     fn object(&self) -> (What, &str) {
         (What::Ingress, &self.ingress)

@@ -92,6 +92,25 @@ pub trait Switch: Send + Sync {
     fn switch(&self, live: &Json, from: &str, to: &str) -> Result<Patch, RouteError>;
 }
 
+/// The manifest of a router with the app's Services that its live object names, so that applying it moves no traffic.
+/// `services` are the app's, with and without tracks.
+pub fn kept(manifest: &Json, live: &Json, services: &[String]) -> Json {
+    let (active, pointers) = match manifest.get("kind").and_then(Json::as_str) {
+        Some("Ingress") => (ingress::named(live, services), ingress::pointers(manifest, services)),
+        Some("HTTPRoute") => (gateway::named(live, services), gateway::pointers(manifest, services)),
+        _ => (None, Vec::new()),
+    };
+    let mut kept = manifest.clone();
+    if let Some(active) = active {
+        for pointer in pointers {
+            if let Some(name) = kept.pointer_mut(&pointer) {
+                *name = Json::from(active.as_str());
+            }
+        }
+    }
+    kept
+}
+
 /// A header's values, and the Service that each leads to.
 fn goals<'h>(header: &'h HeaderRule, sides: &'h Sides) -> Vec<(&'h str, &'h str)> {
     match &header.value {
@@ -114,7 +133,25 @@ fn share(canary: u64, stable: u64) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use serde_json::json;
+
+    use super::{kept, share};
+
+    #[test]
+    fn a_manifest_that_is_applied_moves_no_traffic() {
+        let services = ["backend".to_owned(), "backend-blue".to_owned()];
+        let ingress = |service: &str| {
+            json!({"kind": "Ingress", "spec": {"rules": [{"http": {"paths": [
+                {"backend": {"service": {"name": service}}}, {"backend": {"service": {"name": "frontend"}}}]}}]}})
+        };
+        assert_eq!(kept(&ingress("backend"), &ingress("backend-blue"), &services), ingress("backend-blue"));
+        assert_eq!(kept(&ingress("backend"), &ingress("other"), &services), ingress("backend"));
+        let route = |service: &str| {
+            json!({"kind": "HTTPRoute", "spec": {"rules": [{"backendRefs": [{"name": service}]},
+                {"backendRefs": [{"name": "frontend"}]}]}})
+        };
+        assert_eq!(kept(&route("backend"), &route("backend-blue"), &services), route("backend-blue"));
+    }
 
     #[test]
     fn a_share_is_of_the_sum_not_of_a_hundred() {
