@@ -439,7 +439,7 @@ impl Ground for Fake {
         if self.fails == Fails::Smoke { Err(Halt::Back(Reason::new("/health gave 500"))) } else { Ok(()) }
     }
 
-    async fn gates(&self, _tracks: &Tracks, _known: Option<Json>) -> Result<Box<dyn Gates>, TaskError> {
+    async fn gates(&self, _tracks: &Tracks, _known: Option<Json>) -> Result<Box<dyn Gates + '_>, TaskError> {
         let weight = self.weight().unwrap_or(100);
         Ok(Box::new(FakeGates { fails: self.fails == Fails::Gates(weight) }))
     }

@@ -145,5 +145,5 @@ pub trait Ground: Send + Sync {
     async fn smoke(&self, key: &str, pods: &str) -> Result<(), Halt>;
 
     /// Begins to look, from `known` counters after a crash.
-    async fn gates(&self, tracks: &Tracks, known: Option<Json>) -> Result<Box<dyn Gates>, TaskError>;
+    async fn gates(&self, tracks: &Tracks, known: Option<Json>) -> Result<Box<dyn Gates + '_>, TaskError>;
 }
