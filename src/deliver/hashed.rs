@@ -82,7 +82,9 @@ fn point(spec: &mut Json, names: &BTreeMap<(&'static str, String), String>) {
                 }
             }
             if container.get("env").is_some() {
-                for env in container["env"].as_array_mut().into_iter().flatten().filter(|env| env.get("valueFrom").is_some()) {
+                for env in
+                    container["env"].as_array_mut().into_iter().flatten().filter(|env| env.get("valueFrom").is_some())
+                {
                     for (key, kind) in [("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")] {
                         if env["valueFrom"].get(key).is_some() {
                             set(&mut env["valueFrom"][key], kind, "name");

@@ -59,10 +59,14 @@ mod tests {
             "containers": [{"name": "web", "image": "reg:5000/app"}, {"name": "side", "image": "other:1"}]}}}});
         let mut objects = vec![deployment];
         let named = [("side".to_owned(), "other@sha256:cc".to_owned())];
-        let images = replace(&mut objects, &named, &["reg:5000/app@sha256:aa".to_owned(), "reg/app@sha256:bb".to_owned()]);
+        let images =
+            replace(&mut objects, &named, &["reg:5000/app@sha256:aa".to_owned(), "reg/app@sha256:bb".to_owned()]);
         assert_eq!(
             images,
-            [("side".to_owned(), "other@sha256:cc".to_owned()), ("web".to_owned(), "reg:5000/app@sha256:aa".to_owned())]
+            [
+                ("side".to_owned(), "other@sha256:cc".to_owned()),
+                ("web".to_owned(), "reg:5000/app@sha256:aa".to_owned())
+            ]
         );
         assert_eq!(objects[0]["spec"]["template"]["spec"]["initContainers"][0]["image"], "reg:5000/app@sha256:aa");
     }

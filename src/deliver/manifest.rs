@@ -60,11 +60,16 @@ pub fn of_file(around: &dyn Surroundings, root: &Path, path: &Path) -> Result<Ve
         let object = json_of(&node);
         let items = if object["kind"] == "List" { object["items"].as_array().cloned() } else { None };
         for object in items.unwrap_or_else(|| vec![object]) {
-            let has = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
+            let has =
+                |pointer: &str| object.pointer(pointer).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
             if !has("/apiVersion") || !has("/kind") || !has("/metadata/name") {
                 return Err(TaskError::failed(format!(
                     "{shown}: an object needs apiVersion, kind and metadata.name; this has {}",
-                    object.as_object().map_or_else(String::new, |map| map.keys().cloned().collect::<Vec<_>>().join(", "))
+                    object.as_object().map_or_else(String::new, |map| map
+                        .keys()
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .join(", "))
                 )));
             }
             objects.push(object);
@@ -123,11 +128,15 @@ fn files(root: &Path, name: &str) -> Result<Vec<PathBuf>, TaskError> {
         let walk = ignore::WalkBuilder::new(root).standard_filters(false).follow_links(false).build();
         let within = walk.flatten().filter(|entry| entry.file_type().is_some_and(|kind| kind.is_file()));
         found.extend(
-            within.map(ignore::DirEntry::into_path).filter(|path| path.strip_prefix(root).is_ok_and(|path| glob.is_match(path))),
+            within
+                .map(ignore::DirEntry::into_path)
+                .filter(|path| path.strip_prefix(root).is_ok_and(|path| glob.is_match(path))),
         );
     }
     if found.is_empty() {
-        return Err(TaskError::failed(format!("\"{name}\" names no manifest: there is no such file or folder in the commit")));
+        return Err(TaskError::failed(format!(
+            "\"{name}\" names no manifest: there is no such file or folder in the commit"
+        )));
     }
     found.sort();
     Ok(found)
@@ -152,8 +161,12 @@ mod tests {
 
     #[test]
     fn later_files_win_and_named_ones_are_left_out() {
-        let two = format!("{}---\n# nothing\n---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n", MAP.replace("v1}", "v2}"));
-        let folder = folder(&[("base/a.yaml", MAP), ("base/job.yaml", &MAP.replace("ConfigMap", "Job")), ("over/b.yml", &two)]);
+        let two = format!(
+            "{}---\n# nothing\n---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n",
+            MAP.replace("v1}", "v2}")
+        );
+        let folder =
+            folder(&[("base/a.yaml", MAP), ("base/job.yaml", &MAP.replace("ConfigMap", "Job")), ("over/b.yml", &two)]);
         let ctx = TestCtx::new(folder.path(), folder.path());
         let names = ["base/".to_owned(), "over/*.yml".to_owned()];
         let objects = read(&ctx, &names, &["base/job.yaml"]).unwrap();

@@ -31,8 +31,15 @@ pub struct Rendered {
 
 /// Kinds that are in no namespace, for what has no cluster to ask.
 const CLUSTER_WIDE: &[&str] = &[
-    "Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "PersistentVolume", "StorageClass",
-    "PriorityClass", "IngressClass", "GatewayClass",
+    "Namespace",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "PersistentVolume",
+    "StorageClass",
+    "PriorityClass",
+    "IngressClass",
+    "GatewayClass",
 ];
 
 /// Reads and completes the manifests of a deploy. `built` are the references that the run built.
@@ -52,7 +59,11 @@ pub fn render(
         let mut jobs = manifest::of_file(around, root, &root.join(path))?;
         match (jobs.len(), jobs.pop()) {
             (1, Some(job)) if job["kind"] == "Job" => objects.push(job),
-            _ => return Err(TaskError::failed(format!("\"migrate\" names \"{path}\", which holds one Job and nothing else"))),
+            _ => {
+                return Err(TaskError::failed(format!(
+                    "\"migrate\" names \"{path}\", which holds one Job and nothing else"
+                )));
+            }
         }
     }
     for object in &mut objects {
@@ -147,7 +158,8 @@ fn led_to<'j>(objects: &'j [Json], name: &str) -> Option<&'j str> {
     let service = objects.iter().find(|object| object["kind"] == "Service" && object["metadata"]["name"] == name)?;
     let selector = service["spec"]["selector"].as_object().filter(|selector| !selector.is_empty())?;
     let deployments = objects.iter().filter(|object| object["kind"] == "Deployment");
-    let mut led = deployments.filter(|deployment| selects(selector, &deployment["spec"]["template"]["metadata"]["labels"]));
+    let mut led =
+        deployments.filter(|deployment| selects(selector, &deployment["spec"]["template"]["metadata"]["labels"]));
     led.next()?["metadata"]["name"].as_str()
 }
 
@@ -179,7 +191,9 @@ impl Rendered {
                 target["kind"] == "Deployment" && target["name"] == deployment.as_str()
             }
             "PodDisruptionBudget" => {
-                let of = |object: &&Json| object["kind"] == "Deployment" && object["metadata"]["name"] == deployment.as_str();
+                let of = |object: &&Json| {
+                    object["kind"] == "Deployment" && object["metadata"]["name"] == deployment.as_str()
+                };
                 let own = self.objects.iter().find(of);
                 let selector = object["spec"]["selector"]["matchLabels"].as_object();
                 match (own, selector) {
@@ -260,7 +274,12 @@ mod tests {
             json!({"kind": "PodDisruptionBudget", "metadata": {"name": "calm"}, "spec": {"selector": {"matchLabels": labels}}}),
             json!({"kind": "Ingress", "metadata": {"name": "i"}, "spec": {"rules": [{"host": "shop.local", "http": {"paths": [{"backend": {"service": {"name": "backend-service"}}}]}}]}}),
         ];
-        Rendered { objects, service: Some("backend-service".into()), deployment: Some("backend".into()), ..Rendered::default() }
+        Rendered {
+            objects,
+            service: Some("backend-service".into()),
+            deployment: Some("backend".into()),
+            ..Rendered::default()
+        }
     }
 
     #[test]
@@ -271,7 +290,10 @@ mod tests {
         assert_eq!(names, ["backend-blue", "backend-blue-service", "backend-blue-hpa", "calm-blue"]);
         assert_eq!(side[0]["spec"]["template"]["metadata"]["labels"], json!({"app": "backend", TRACK: "blue"}));
         assert_eq!(side[0]["spec"]["selector"]["matchLabels"][TRACK], "blue");
-        assert_eq!(side[1]["spec"], json!({"selector": {"app": "backend", TRACK: "blue"}, "type": "ClusterIP", "ports": [{"port": 80}]}));
+        assert_eq!(
+            side[1]["spec"],
+            json!({"selector": {"app": "backend", TRACK: "blue"}, "type": "ClusterIP", "ports": [{"port": 80}]})
+        );
         assert_eq!(side[2]["spec"]["scaleTargetRef"]["name"], "backend-blue");
         assert_eq!(rendered.rest().len(), 2);
         assert_eq!(rendered.side(UNTRACKED)[0], rendered.objects[0]);

@@ -38,5 +38,5 @@ pub use read::{ReadOptions, read, read_node};
 pub use schema::schema;
 pub use step::{Step, StepAction};
 pub use text::{Condition, EnvEntry, EnvMap, Late, Text};
-pub use yaml::documents;
 pub use trigger::{EventFilter, InputKind, InputSpec, Patterns, Triggers};
+pub use yaml::documents;
