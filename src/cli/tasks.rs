@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::client::docker::Engine;
+use crate::deliver::DeployTask;
+use crate::image::BuildTask;
 use crate::notify::{MailDefaults, NotifyTask, Post};
+use crate::scan::ScanTask;
 use crate::stage::TaskKind;
 use crate::task::contract::{Task, TaskError, Tasks};
 
@@ -29,9 +33,12 @@ impl LocalTasks {
 
 impl Tasks for LocalTasks {
     fn get(&self, kind: TaskKind) -> Result<Arc<dyn Task>, TaskError> {
-        match kind {
-            TaskKind::Notify => Ok(Arc::new(NotifyTask::new(self.post.clone(), self.mail.clone()))),
-            kind => Err(TaskError::failed(format!("this version cannot run \"{}\" yet", kind.name()))),
-        }
+        Ok(match kind {
+            TaskKind::Scan => Arc::new(ScanTask::new()),
+            TaskKind::Build => Arc::new(BuildTask::new(Arc::new(Engine::from_environment()))),
+            TaskKind::Deploy => Arc::new(DeployTask),
+            TaskKind::Notify => Arc::new(NotifyTask::new(self.post.clone(), self.mail.clone())),
+            kind => return Err(TaskError::failed(format!("this version cannot run \"{}\" yet", kind.name()))),
+        })
     }
 }

@@ -9,14 +9,12 @@ use super::drain::later;
 use super::ground::{Gates, Ground, Refused, Tracks, What};
 use super::halt::{Halt, Reason};
 use super::lease::Lease;
+use super::objects::Objects;
 use super::render::{APP, Rendered};
 use super::traffic::Patch;
-use super::traffic::service::selector;
+use super::traffic::service::{TEMPLATE_HASH, TRACK, selector};
 use super::{analysis, checks, sides, signs};
-use crate::client::kube::{
-    self, Cluster, DEPLOYMENT, DESTINATION_RULE, ENDPOINT_SLICE, HPA, HTTP_ROUTE, INGRESS, JOB, Kind, KubeError, PDB,
-    POD, REPLICA_SET, SERVICE, VIRTUAL_SERVICE,
-};
+use crate::client::kube::{self, Cluster, DEPLOYMENT, JOB, Kind, KubeError, POD, REPLICA_SET};
 use crate::clock::Timestamp;
 use crate::diagnostic::chain;
 use crate::stage::Deploy;
@@ -31,6 +29,8 @@ const LOG_LINES: u32 = 20;
 pub struct Live<'a> {
     /// The cluster.
     pub cluster: Cluster,
+    /// Objects of the namespace.
+    pub objects: Objects,
     /// The engine.
     pub ctx: &'a dyn TaskCtx,
     /// The settings.
@@ -49,23 +49,6 @@ pub struct Live<'a> {
     pub url: Option<String>,
 }
 
-/// The cluster's kind.
-pub fn kind_of(what: What) -> Kind {
-    match what {
-        What::Deployment => DEPLOYMENT,
-        What::ReplicaSet => REPLICA_SET,
-        What::Pod => POD,
-        What::Service => SERVICE,
-        What::EndpointSlice => ENDPOINT_SLICE,
-        What::Autoscaler => HPA,
-        What::Budget => PDB,
-        What::Ingress => INGRESS,
-        What::HttpRoute => HTTP_ROUTE,
-        What::VirtualService => VIRTUAL_SERVICE,
-        What::DestinationRule => DESTINATION_RULE,
-    }
-}
-
 /// An error of the cluster as the task's.
 pub fn failed(error: &KubeError) -> TaskError {
     TaskError::failed(chain(error))
@@ -74,22 +57,16 @@ pub fn failed(error: &KubeError) -> TaskError {
 #[async_trait]
 impl Ground for Live<'_> {
     async fn get(&self, what: What, name: &str) -> Result<Option<Json>, TaskError> {
-        self.cluster.find(&kind_of(what), &self.namespace, name).await.map_err(|e| failed(&e))
+        self.objects.get(what, name).await
     }
 
     async fn list(&self, what: What, labels: &str) -> Result<Vec<Json>, TaskError> {
-        self.cluster.list(&kind_of(what), &self.namespace, labels).await.map_err(|e| failed(&e))
+        self.objects.list(what, labels).await
     }
 
     async fn patch(&self, what: What, name: &str, patch: Patch) -> Result<Json, Refused> {
         self.lease.epoch()?;
-        match self.cluster.json_patch(&kind_of(what), &self.namespace, name, patch.into_json()).await {
-            Ok(object) => Ok(object),
-            Err(KubeError::Conflict { .. } | KubeError::Invalid { .. } | KubeError::NotFound { .. }) => {
-                Err(Refused::Stale)
-            }
-            Err(error) => Err(Refused::Task(failed(&error))),
-        }
+        self.objects.patch(what, name, patch).await
     }
 
     async fn apply(&self, object: &Json) -> Result<Json, TaskError> {
@@ -101,15 +78,11 @@ impl Ground for Live<'_> {
     }
 
     async fn scale(&self, deployment: &str, replicas: u32) -> Result<(), TaskError> {
-        let size = json!({"spec": {"replicas": replicas}});
-        self.cluster.merge(&DEPLOYMENT, &self.namespace, deployment, size).await.map(|_| ()).map_err(|e| failed(&e))
+        self.objects.scale(deployment, replicas).await
     }
 
     async fn delete(&self, what: What, name: &str) -> Result<(), TaskError> {
-        match self.cluster.delete(&kind_of(what), &self.namespace, name).await {
-            Ok(_) | Err(KubeError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(&error)),
-        }
+        self.objects.delete(what, name).await
     }
 
     fn epoch(&self) -> Result<u64, TaskError> {
@@ -156,7 +129,7 @@ impl Ground for Live<'_> {
         checks::smoke(self, key, pods).await
     }
 
-    async fn gates(&self, tracks: &Tracks, known: Option<Json>) -> Result<Box<dyn Gates>, TaskError> {
+    async fn gates(&self, tracks: &Tracks, known: Option<Json>) -> Result<Box<dyn Gates + '_>, TaskError> {
         analysis::begin(&self.cluster, &self.namespace, &self.spec.analysis, tracks, known).await
     }
 }
@@ -276,51 +249,28 @@ impl Live<'_> {
 
     /// `object` with what routes traffic as it is live: applying manifests must not move traffic.
     pub async fn routed_as_live(&self, object: &Json) -> Result<Json, TaskError> {
-        let (kind, pointer) = match object["kind"].as_str() {
-            Some("Service") => (SERVICE, "/spec/selector"),
-            Some("Ingress") => (INGRESS, "/spec/rules"),
-            Some("HTTPRoute") => (HTTP_ROUTE, "/spec/rules"),
-            Some("VirtualService") => (VIRTUAL_SERVICE, "/spec/http"),
+        let what = match object["kind"].as_str() {
+            Some("Service") => What::Service,
+            Some("Ingress") => What::Ingress,
+            Some("HTTPRoute") => What::HttpRoute,
+            Some("VirtualService") => What::VirtualService,
             _ => return Ok(object.clone()),
         };
-        let Some(live) =
-            self.cluster.find(&kind, &self.namespace, sides::name(object)).await.map_err(|e| failed(&e))?
-        else {
-            return Ok(object.clone());
-        };
+        let Some(live) = self.get(what, sides::name(object)).await? else { return Ok(object.clone()) };
+        if what != What::Service {
+            let all = self.list(What::Service, &format!("{APP}={}", self.app)).await?;
+            let names: Vec<String> = all.iter().map(|service| sides::name(service).to_owned()).collect();
+            return Ok(super::traffic::kept(object, &live, &names));
+        }
         let mut object = object.clone();
-        if kind == SERVICE {
-            let mut wanted = selector(&object);
-            for key in [super::traffic::service::TRACK, super::traffic::service::TEMPLATE_HASH] {
-                if let Some(value) = selector(&live).get(key) {
-                    wanted.insert(key.to_owned(), value.clone());
-                }
+        let mut wanted = selector(&object);
+        for key in [TRACK, TEMPLATE_HASH] {
+            if let Some(value) = selector(&live).get(key) {
+                wanted.insert(key.to_owned(), value.clone());
             }
-            object["spec"]["selector"] = Json::Object(wanted);
-        } else if kind == INGRESS {
-            keep_backends(&mut object, &live);
-        } else if let (Some(live), Some(place)) = (live.pointer(pointer), object.pointer_mut(pointer)) {
-            *place = live.clone();
         }
+        object["spec"]["selector"] = Json::Object(wanted);
         Ok(object)
-    }
-}
-
-/// Backends of an Ingress' paths as they are live, where host and path are the same.
-fn keep_backends(object: &mut Json, live: &Json) {
-    let find = |host: &Json, path: &Json| -> Option<Json> {
-        let rules = live["spec"]["rules"].as_array()?;
-        let rule = rules.iter().find(|rule| rule["host"] == *host)?;
-        let paths = rule["http"]["paths"].as_array()?;
-        paths.iter().find(|other| other["path"] == path["path"]).map(|other| other["backend"].clone())
-    };
-    for rule in object["spec"]["rules"].as_array_mut().into_iter().flatten() {
-        let host = rule["host"].clone();
-        for path in rule["http"]["paths"].as_array_mut().into_iter().flatten() {
-            if let Some(backend) = find(&host, path) {
-                path["backend"] = backend;
-            }
-        }
     }
 }
 
@@ -375,15 +325,6 @@ pub fn workload(object: &Json) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_ingress_keeps_where_its_paths_lead() {
-        let path = |path: &str, service: &str| json!({"path": path, "backend": {"service": {"name": service}}});
-        let of = |paths: Json| json!({"spec": {"rules": [{"host": "h", "http": {"paths": paths}}]}});
-        let mut object = of(json!([path("/", "app"), path("/new", "app")]));
-        keep_backends(&mut object, &of(json!([path("/", "app-blue")])));
-        assert_eq!(object, of(json!([path("/", "app-blue"), path("/new", "app")])));
-    }
 
     #[test]
     fn a_partition_holds_old_pods_back() {

@@ -117,6 +117,7 @@ async fn under_lease(
     let (number, previous) = begun;
     let previous = previous.and_then(|number| before.iter().find(|release| release.number == number)).cloned();
     let live = Live {
+        objects: super::objects::Objects::new(cluster.clone(), &namespace),
         cluster,
         ctx,
         spec: deploy,
