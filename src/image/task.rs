@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::client::docker::{Engine, for_registry, status};
+use crate::client::docker::{Engine, status};
 use crate::stage::{Build, Typed};
 use crate::task::contract::{Preview, Surroundings, Task, TaskCtx, TaskEnd, TaskError, TaskSpec, effect};
 
@@ -19,6 +19,16 @@ use super::push;
 
 /// From this version of its API on an engine builds with BuildKit by itself.
 const BUILDKIT_BY_DEFAULT: (u32, u32) = (1, 42);
+
+/// How an engine says that it may not have what an image stands on, or that it is not there.
+const PULL_FAILED: [&str; 6] = [
+    "pull access denied",
+    "manifest unknown",
+    "no basic auth credentials",
+    "unauthorized",
+    "authorization failed",
+    "not found: does not exist",
+];
 
 /// Does `build`.
 pub struct BuildTask {
@@ -168,13 +178,9 @@ impl BuildTask {
             ctx.log(&format!("warning: build argument \"{name}\" holds a secret, which stays readable in the image's history: use \"secrets\"")).await;
         }
         let mut credentials = HashMap::new();
-        for registry in dockerfile.registries {
-            let found = match (&settings.credentials, &tag.registry) {
-                (Some(_), Some(own)) if *own == registry => {
-                    push::credentials(settings.credentials.as_ref(), Some(&registry)).await
-                }
-                _ => for_registry(Some(&registry)).await,
-            };
+        // What FROM takes from an argument is not known here; it is mostly of the registry that the image goes to.
+        for registry in dockerfile.registries.into_iter().chain(tag.registry.clone()) {
+            let found = push::credentials(given(settings, Some(&registry)), Some(&registry)).await;
             credentials.extend(found.map(|found| (registry, found)));
         }
         let order = Order {
@@ -225,7 +231,7 @@ impl BuildTask {
     ) -> Result<String, TaskError> {
         let what = format!("failed to push \"{}\"", name.full());
         let docker = self.engine.client().await.map_err(|error| TaskError::because(&what, &error))?;
-        let credentials = push::credentials(settings.credentials.as_ref(), name.registry.as_deref()).await;
+        let credentials = push::credentials(given(settings, name.registry.as_deref()), name.registry.as_deref()).await;
         let credentials = credentials.as_ref();
         let pushed: Pushed = effect(
             ctx,
@@ -255,6 +261,12 @@ fn settings(spec: &TaskSpec) -> Result<&Build, TaskError> {
     }
 }
 
+/// The file's credentials, if they are for `registry`: they belong to that of the first tag, and no other is to see them.
+fn given<'s>(settings: &'s Build, registry: Option<&str>) -> Option<&'s (String, String)> {
+    let own = settings.tags.first().and_then(|tag| Name::parse(tag).registry);
+    settings.credentials.as_ref().filter(|_| own.as_deref() == registry)
+}
+
 fn untrusted() -> String {
     "the image is not pushed: outsiders can have written this commit; build it without \"push\", or run it from a branch of the repository".to_owned()
 }
@@ -275,11 +287,8 @@ fn end(settings: &Build, first: &Name, image: String, digest: Option<String>) ->
 fn with_way_out(why: &str) -> String {
     let lower = why.to_lowercase();
     let help = match () {
-        () if lower.contains("pull access denied")
-            || lower.contains("manifest unknown")
-            || lower.contains("not found: does not exist") =>
-        {
-            "; check the names behind FROM, or log in with `docker login`"
+        () if PULL_FAILED.iter().any(|words| lower.contains(words)) => {
+            "; check the names behind FROM, log in with `docker login`, or give \"credentials\""
         }
         () if lower.contains("buildkit not supported") => {
             "; this engine has no BuildKit: leave \"secrets\" and \"--mount\" out, or update it"

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use place::{BASE, PASSWORD, Place, Registry, USER, docker, images, output, settings, spec};
 use slipway::client::docker::Engine;
+use slipway::clock::Clock;
 use slipway::image::BuildTask;
 use slipway::task::contract::{PreviewLine, Task, TaskCtx, TaskError};
 
@@ -143,7 +144,9 @@ async fn a_secret_is_there_in_the_build_and_in_no_layer_nor_history() {
     images();
     let secret = "s3cr3t-of-the-build-4711";
     let dockerfile = format!(
-        "FROM {BASE}\nRUN --mount=type=secret,id=npmrc test -s /run/secrets/npmrc && wc -c < /run/secrets/npmrc > /length && cat /run/secrets/npmrc\n"
+        "FROM {BASE}\nRUN --mount=type=secret,id=npmrc : {}; test -s /run/secrets/npmrc && wc -c < /run/secrets/npmrc > /length && cat /run/secrets/npmrc\n",
+        // A step that was built before is not run, and says nothing.
+        slipway::id::RunId::new(slipway::clock::SystemClock.now())
     );
     let mut place = Place::new(&[("Dockerfile", &dockerfile)]);
     place.ctx.secrets = vec![("NPMRC".to_owned(), secret.to_owned())];
@@ -211,6 +214,53 @@ async fn a_build_is_pushed_by_digest_and_a_refusal_says_what_to_do() {
     }
     let manifest = manifest(&registry, place.name(), "latest");
     assert_eq!(manifest, digest, "both names have the same manifest");
+}
+
+#[tokio::test]
+#[ignore = "needs docker (scripts/docker-up)"]
+async fn both_builders_pull_what_an_image_stands_on_with_the_same_credentials() {
+    images();
+    let Some(registry) = Registry::start() else { return };
+    let credentials = format!("credentials: {{username: {USER}, password: {PASSWORD}}}");
+    let base = Place::new(&[("Dockerfile", &format!("FROM {BASE}\n"))]);
+    let of = format!("{}/{}:1", registry.host, base.name());
+    base.run(&format!("{{tags: ['{of}'], push: true, {credentials}}}")).await.unwrap();
+    for (instruction, builder) in [("RUN true", "Step 1/2"), ("RUN --mount=type=tmpfs,target=/t true", "#1 ")] {
+        docker(&["rmi", "-f", &of]);
+        let place = Place::new(&[("Dockerfile", &format!("FROM {of}\n{instruction}\n"))]);
+        let name = format!("{}/{}:1", registry.host, place.name());
+        let error = place.run(&format!("{{tags: ['{name}']}}")).await.expect_err("nobody is logged in").to_string();
+        assert!(error.contains("log in with `docker login`"), "{error}");
+        let place = Place::new(&[("Dockerfile", &format!("FROM {of}\n{instruction}\n"))]);
+        place.run(&format!("{{tags: ['{name}'], {credentials}}}")).await.unwrap();
+        assert!(place.ctx.log_text().contains(builder), "{}", place.ctx.log_text());
+        docker(&["rmi", "-f", &name]);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs docker (scripts/docker-up)"]
+async fn an_engine_behind_tcp_builds_with_secrets_too() {
+    images();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("tcp://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut far = tokio::net::UnixStream::connect("/var/run/docker.sock").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let dockerfile = format!("FROM {BASE}\nRUN --mount=type=secret,id=a test \"$(cat /run/secrets/a)\" = four\n");
+    let place = Place::new(&[("Dockerfile", &dockerfile)]);
+    let task = BuildTask::new(Arc::new(Engine::new(Some(host))));
+    task.run(&spec(&format!("{{secrets: {{a: four}}, tags: ['{}:1']}}", place.name())), &place.ctx).await.unwrap();
+    let place = Place::new(&[("Dockerfile", &dockerfile)]);
+    let wrong = format!("{{secrets: {{a: five}}, build-args: {{X: y}}, tags: ['{}:1']}}", place.name());
+    // The same step with another secret is the same to BuildKit's cache, so its text must differ.
+    std::fs::write(place.workspace().join("Dockerfile"), dockerfile.replace("four", "four # 2")).unwrap();
+    task.run(&spec(&wrong), &place.ctx).await.expect_err("the secret is another");
 }
 
 /// The digest under which the registry has `name:tag`.

@@ -74,6 +74,7 @@ impl Engine {
 pub fn reason(error: &Error) -> String {
     match error {
         Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        Error::DockerStreamError { error } => error.trim().to_owned(),
         Error::SocketNotFoundError(path) => format!("there is no socket \"{path}\""),
         other => {
             let mut text = other.to_string();
