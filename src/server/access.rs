@@ -1,16 +1,15 @@
 //! Who asks: readers by a token or by nothing, approvers by theirs. Tokens are compared in constant time, all of them each time.
 
-use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::secret::Secret;
 
 use super::config::{Approver, Repository, ServerConfig};
-use super::hooks::refuse;
+use super::refusal::Refusal;
 
 /// What somebody shows: a bearer's token, or the password of a browser's form (the user does not matter).
 fn shown(headers: &HeaderMap) -> Option<String> {
@@ -33,7 +32,7 @@ fn same(token: &Secret, given: &str) -> Choice {
 }
 
 /// Lets readers through: anybody where no token is set, else whoever shows it, and every approver.
-pub fn reader(config: &ServerConfig, headers: &HeaderMap) -> Result<(), Response> {
+pub fn reader(config: &ServerConfig, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(token) = &config.read_token else { return Ok(()) };
     let given = shown(headers).unwrap_or_default();
     let approvers = config.repositories.values().flat_map(|repository| &repository.approvers);
@@ -41,14 +40,13 @@ pub fn reader(config: &ServerConfig, headers: &HeaderMap) -> Result<(), Response
     if bool::from(right) {
         return Ok(());
     }
-    let mut response = refuse(StatusCode::UNAUTHORIZED, "show the read token");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"slipway\""));
-    Err(response)
+    let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "show the read token");
+    Err(refusal.with(header::WWW_AUTHENTICATE, "Basic realm=\"slipway\""))
 }
 
 /// The approver of `repository` whose token it is. Only a bearer's: a browser sends none by itself, so that no page can make
 /// somebody approve.
-pub fn approver<'r>(repository: &'r Repository, headers: &HeaderMap) -> Result<&'r Approver, Response> {
+pub fn approver<'r>(repository: &'r Repository, headers: &HeaderMap) -> Result<&'r Approver, Refusal> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let is_bearer = bearer.is_some_and(|value| value.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("bearer ")));
     let given = if is_bearer { shown(headers).unwrap_or_default() } else { String::new() };
@@ -58,5 +56,5 @@ pub fn approver<'r>(repository: &'r Repository, headers: &HeaderMap) -> Result<&
             found = Some(approver);
         }
     }
-    found.ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "this takes the token of an approver of the repository"))
+    found.ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "this takes the token of an approver of the repository"))
 }

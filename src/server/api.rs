@@ -17,8 +17,9 @@ use crate::store::contract::{Request, RunFilter, Store, StoreError};
 
 use super::access;
 use super::app::App;
-use super::hooks::refuse;
+
 use super::origin::Origin;
+use super::refusal::Refusal;
 use super::view;
 
 /// Runs in a list, at most.
@@ -32,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const MAX_COMMENT: usize = 4000;
 
 /// An answer, or one that says no.
-pub type Answer = Result<Response, Response>;
+pub type Answer = Result<Response, Refusal>;
 
 /// Which runs.
 #[derive(Debug, Default, Deserialize)]
@@ -69,12 +70,12 @@ pub struct DecisionBody {
 }
 
 /// What is wrong with what the store was asked. Its own troubles are not told.
-pub fn of_store(app: &App, error: &StoreError) -> Response {
+pub fn of_store(app: &App, error: &StoreError) -> Refusal {
     match error {
-        StoreError::NotFound(_) => refuse(StatusCode::NOT_FOUND, "there is no such run, stage or log"),
+        StoreError::NotFound(_) => Refusal::missing(),
         other => {
             app.say(&format!("a request failed: {other}"));
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, "the server could not read that")
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server could not read that")
         }
     }
 }
@@ -83,19 +84,19 @@ pub fn of_store(app: &App, error: &StoreError) -> Response {
 pub async fn beside<T: Send + 'static>(
     app: &Arc<App>,
     work: impl FnOnce(&App) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Response> {
+) -> Result<T, Refusal> {
     let inner = Arc::clone(app);
     match tokio::task::spawn_blocking(move || work(&inner)).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(of_store(app, &error)),
-        Err(_) => Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, "the server could not do that")),
+        Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server could not do that")),
     }
 }
 
 /// A run's whole id; anything else is none of ours.
-pub fn run_id(text: &str) -> Result<RunId, Response> {
+pub fn run_id(text: &str) -> Result<RunId, Refusal> {
     let plain = text.len() == 12 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    plain.then(|| RunId::from(text)).ok_or_else(|| refuse(StatusCode::NOT_FOUND, "there is no such run"))
+    plain.then(|| RunId::from(text)).ok_or_else(Refusal::missing)
 }
 
 /// Newest runs first, of the server alone.
@@ -167,21 +168,21 @@ async fn decide(
 ) -> Answer {
     let id = run_id(&id)?;
     // Whoever has no token learns nothing of what there is.
-    let nobody = || refuse(StatusCode::UNAUTHORIZED, "this takes the token of an approver of the repository");
+    let nobody = || Refusal::new(StatusCode::UNAUTHORIZED, "this takes the token of an approver of the repository");
     let origin = Origin::read(&app.store.state().run(&id)).ok_or_else(nobody)?;
     let repository = app.config.repositories.get(&origin.repository).ok_or_else(nobody)?;
     let who = access::approver(repository, headers)?;
     let body: DecisionBody = match body {
         [] => DecisionBody::default(),
         body => serde_json::from_slice(body)
-            .map_err(|e| refuse(StatusCode::BAD_REQUEST, &format!("the body is no decision: {e}")))?,
+            .map_err(|e| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is no decision: {e}")))?,
     };
     if body.comment.len() > MAX_COMMENT {
-        return Err(refuse(StatusCode::BAD_REQUEST, "the comment is longer than 4000 bytes"));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the comment is longer than 4000 bytes"));
     }
     let read = id.clone();
     let shown = beside(&app, move |app| view::read(&app.store, &read)).await?;
-    let void = |what: &str| refuse(StatusCode::CONFLICT, &format!("the {what} is another one than you looked at"));
+    let void = |what: &str| Refusal::new(StatusCode::CONFLICT, format!("the {what} is another one than you looked at"));
     if body.commit.is_some_and(|commit| commit != shown.row.commit) {
         return Err(void("commit"));
     }
@@ -189,11 +190,11 @@ async fn decide(
         return Err(void("plan"));
     }
     if shown.row.outcome.is_some() {
-        return Err(refuse(StatusCode::CONFLICT, "the run is over"));
+        return Err(Refusal::new(StatusCode::CONFLICT, "the run is over"));
     }
     let Some(stage) = shown.view.stages.iter().find(|known| known.id.as_str() == stage).map(|known| known.id.clone())
     else {
-        return Err(refuse(StatusCode::NOT_FOUND, "there is no such run, stage or log"));
+        return Err(Refusal::missing());
     };
     let request = Request::Decide {
         stage: stage.clone(),
@@ -213,7 +214,9 @@ async fn answer(app: &Arc<App>, run: &RunId, stage: &StageId, who: &str, request
     for _ in 0..ANSWER.as_millis() / LOOK.as_millis() {
         for record in app.store.records(run, after).map_err(|e| of_store(app, &e))? {
             match record.event {
-                Event::RequestRefused { by, reason } if by == who => return Err(refuse(StatusCode::CONFLICT, &reason)),
+                Event::RequestRefused { by, reason } if by == who => {
+                    return Err(Refusal::new(StatusCode::CONFLICT, reason));
+                }
                 Event::ApprovalGiven { stage: of, by, approved, .. } if of == *stage && by == who => {
                     return Ok(Json(json!({ "stage": of, "by": by, "approved": approved })).into_response());
                 }

@@ -14,7 +14,8 @@ use crate::store::inbox::Inbox;
 use crate::store::sqlite::SqliteStore;
 
 use super::config::ServerConfig;
-use super::hooks::{self, Budget, refuse};
+use super::hooks::{self, Budget};
+use super::refusal::Refusal;
 use super::{api, pages};
 
 /// A decision's body is at most so long.
@@ -58,7 +59,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/runs/{id}/stages/{stage}/approve", post(api::approve).layer(DefaultBodyLimit::max(MAX_DECISION)))
         .route("/api/runs/{id}/stages/{stage}/reject", post(api::reject).layer(DefaultBodyLimit::max(MAX_DECISION)))
         .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is nothing here") })
+        .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "there is nothing here") })
         .layer(middleware::from_fn(guarded))
         .with_state(app)
 }

@@ -19,6 +19,7 @@ use crate::forge::signature::verify;
 use crate::store::inbox::NewDelivery;
 
 use super::app::App;
+use super::refusal::Refusal;
 
 /// GitHub's own cap.
 pub const MAX_BODY: usize = 25 << 20;
@@ -43,11 +44,11 @@ pub async fn hook(
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     // An unknown repository and a wrong signature look the same: names are not told.
-    let denied = || refuse(StatusCode::UNAUTHORIZED, "the webhook is not signed by a forge that is known here");
+    let denied = || Refusal::new(StatusCode::UNAUTHORIZED, "the webhook is not signed by a forge that is known here");
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a compressed body is not taken"));
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a compressed body is not taken"));
     }
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > MAX_BODY as u64) {
@@ -57,11 +58,11 @@ pub async fn hook(
     let read = tokio::time::timeout(BODY_TIME, read_body(&app.budget, body)).await;
     let (body, _held) = match read {
         Ok(read) => read?,
-        Err(_) => return Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Err(_) => return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     };
     let now = SystemClock.now();
     verify(repository.forge, &repository.webhook_secret, &headers, &body, now).map_err(|_| denied())?;
-    let missing = || refuse(StatusCode::BAD_REQUEST, "the webhook does not name its event and its delivery");
+    let missing = || Refusal::new(StatusCode::BAD_REQUEST, "the webhook does not name its event and its delivery");
     let event = repository.forge.event(&headers).ok_or_else(missing)?.to_owned();
     let delivery = repository.forge.delivery(&headers).ok_or_else(missing)?.to_owned();
     let new = NewDelivery { repository: name, delivery: delivery.clone(), event, body, received: now };
@@ -75,17 +76,17 @@ pub async fn hook(
         }
         Err(error) => {
             app.say(&format!("a webhook could not be written: {error}"));
-            Err(busy("the webhook could not be kept; send it again"))
+            Err(Refusal::busy("the webhook could not be kept; send it again"))
         }
     }
 }
 
 /// The whole body, and what it took of the budget.
-async fn read_body(budget: &Budget, body: Body) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Response> {
+async fn read_body(budget: &Budget, body: Body) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
     let (mut bytes, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
     let mut stream = body.into_data_stream();
     while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|_| refuse(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        let piece = piece.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
         if bytes.len() + piece.len() > MAX_BODY {
             return Err(too_large());
         }
@@ -96,27 +97,13 @@ async fn read_body(budget: &Budget, body: Body) -> Result<(Vec<u8>, Option<Owned
                 Some(held) => held.merge(permit),
                 None => held = Some(permit),
             },
-            Err(_) => return Err(busy("too many webhooks come at once")),
+            Err(_) => return Err(Refusal::busy("too many webhooks come at once")),
         }
         bytes.extend_from_slice(&piece);
     }
     Ok((bytes, held))
 }
 
-fn too_large() -> Response {
-    refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 25 MiB")
-}
-
-/// Worth another try.
-fn busy(message: &str) -> Response {
-    let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, message);
-    response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("5"));
-    response
-}
-
-/// An answer that says no, as JSON; the connection ends, since the rest of a body may still come.
-pub fn refuse(status: StatusCode, message: &str) -> Response {
-    let mut response = (status, Json(json!({ "error": message }))).into_response();
-    response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
-    response
+fn too_large() -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 25 MiB")
 }

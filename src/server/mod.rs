@@ -22,6 +22,7 @@ pub mod launch;
 pub mod listen;
 pub mod origin;
 pub mod pages;
+pub mod refusal;
 pub mod status;
 pub mod view;
 pub mod worker;

@@ -35,12 +35,16 @@ pub async fn work(app: Arc<App>, intake: Arc<Intake>, mut stop: watch::Receiver<
     while !*stop.borrow() {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let others = busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let next = match app.inbox.due(SystemClock.now(), &others, 1) {
-            Ok(due) => due.into_iter().next(),
-            Err(error) => {
+        // The loop serves webhooks too: it must not wait for a database.
+        let asked = Arc::clone(&app);
+        let due = tokio::task::spawn_blocking(move || asked.inbox.due(SystemClock.now(), &others, 1)).await;
+        let next = match due {
+            Ok(Ok(due)) => due.into_iter().next(),
+            Ok(Err(error)) => {
                 app.say(&format!("the inbox cannot be read: {error}"));
                 None
             }
+            Err(_) => None,
         };
         let Some(delivery) = next else {
             drop(place);

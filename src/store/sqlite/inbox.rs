@@ -2,13 +2,15 @@
 //!
 //! Webhooks go through one writer thread, as journal records do: it takes what has arrived and commits that as one transaction,
 //! down to the disk (`synchronous=FULL`), and only then are the receipts given. A lone webhook costs one sync, a flood shares it.
+//! What the worker says goes the same way: two writers of one database would wait for each other.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params, params_from_iter};
 use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
@@ -38,16 +40,29 @@ CREATE TABLE IF NOT EXISTS deliveries (
     runs TEXT NOT NULL DEFAULT 'null',
     UNIQUE (repository, delivery)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (due, seq) WHERE state = 'waiting';
+-- In the order in which they are taken: the first that fits ends the search, however many wait or are over.
+CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (seq, due, repository) WHERE state = 'waiting';
 ";
 const COLUMNS: &str = "seq, repository, delivery, event, received, body, state, tries, delays, note, runs";
 
-type Answer = oneshot::Sender<Result<Accepted, StoreError>>;
+/// What the writer does.
+enum Entry {
+    /// A webhook.
+    Put(NewDelivery, oneshot::Sender<Result<Accepted, StoreError>>),
+    /// A change of one delivery; the statement gives a number of it.
+    Change(&'static str, Vec<Value>, oneshot::Sender<Result<Option<i64>, StoreError>>),
+}
+
+/// What came of it.
+enum Written {
+    Put(Accepted),
+    Change(Option<i64>),
+}
 
 /// The inbox in a file. Dropping it writes what is queued and waits for that.
 pub struct SqliteInbox {
     connection: Mutex<Connection>,
-    queue: Option<SyncSender<(NewDelivery, Answer)>>,
+    queue: Option<SyncSender<Entry>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -74,12 +89,16 @@ impl SqliteInbox {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, what: &str, sql: &str, values: impl rusqlite::Params) -> Result<(), StoreError> {
-        match self.connection().prepare_cached(sql).and_then(|mut statement| statement.execute(values)) {
-            Ok(0) => Err(StoreError::NotFound(format!("failed to {what}: there is no such delivery"))),
-            Ok(_) => Ok(()),
-            Err(error) => Err(failed(what)(error)),
+    /// Waits for the writer; a delivery that is not there is an error.
+    fn change(&self, what: &str, sql: &'static str, values: Vec<Value>) -> Result<i64, StoreError> {
+        let (answer, changed) = oneshot::channel();
+        if let Some(queue) = &self.queue {
+            // A writer that has ended drops `answer`.
+            let _ = queue.send(Entry::Change(sql, values, answer));
         }
+        let ended = || StoreError::failed(what, "the inbox's writer has ended");
+        let missing = || StoreError::NotFound(format!("failed to {what}: there is no such delivery"));
+        changed.blocking_recv().map_err(|_| ended())??.ok_or_else(missing)
     }
 
     fn select(&self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Delivery>, StoreError> {
@@ -107,7 +126,7 @@ impl Inbox for SqliteInbox {
         let (answer, receipt) = oneshot::channel();
         if let Some(queue) = &self.queue {
             // A full queue makes the caller try again: it must not stop the thread that serves others.
-            if let Err(std::sync::mpsc::TrySendError::Full((_, answer))) = queue.try_send((new, answer)) {
+            if let Err(TrySendError::Full(Entry::Put(_, answer))) = queue.try_send(Entry::Put(new, answer)) {
                 let _ = answer.send(Err(StoreError::Held("too many webhooks wait to be written".to_owned())));
             }
         }
@@ -116,33 +135,35 @@ impl Inbox for SqliteInbox {
 
     fn due(&self, now: Timestamp, but: &[String], limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rest = "WHERE state = 'waiting' AND due <= ?1 AND repository NOT IN (SELECT value FROM json_each(?2))
+        let rest = "INDEXED BY deliveries_waiting WHERE state = 'waiting' AND due <= ?1 AND repository NOT IN (SELECT value FROM json_each(?2))
                     ORDER BY seq LIMIT ?3";
         self.select(rest, (now.0, serde_json::json!(but).to_string(), limit))
     }
 
     fn begin(&self, seq: u64) -> Result<u32, StoreError> {
         let sql = "UPDATE deliveries SET tries = tries + 1 WHERE seq = ?1 RETURNING tries";
-        let connection = self.connection();
-        let count = || connection.prepare_cached(sql)?.query_row([seq.cast_signed()], |row| row.get(0));
-        count().map_err(failed("count a try of a delivery"))
+        let tries = self.change("count a try of a delivery", sql, vec![number(seq)])?;
+        Ok(u32::try_from(tries).unwrap_or(u32::MAX))
     }
 
     fn plan(&self, seq: u64, runs: &serde_json::Value) -> Result<(), StoreError> {
-        let sql = "UPDATE deliveries SET runs = ?2 WHERE seq = ?1";
-        self.change("write down the runs of a delivery", sql, (seq.cast_signed(), runs.to_string()))
+        let sql = "UPDATE deliveries SET runs = ?2 WHERE seq = ?1 RETURNING seq";
+        self.change("write down the runs of a delivery", sql, vec![number(seq), runs.to_string().into()]).map(drop)
     }
 
     fn delay(&self, seq: u64, until: Timestamp, note: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE deliveries SET tries = 0, delays = delays + 1, due = ?2, note = ?3 WHERE seq = ?1";
-        self.change("put off a delivery", sql, (seq.cast_signed(), until.0, note))
+        let sql =
+            "UPDATE deliveries SET tries = 0, delays = delays + 1, due = ?2, note = ?3 WHERE seq = ?1 RETURNING seq";
+        let values = vec![number(seq), until.0.into(), note.to_owned().into()];
+        self.change("put off a delivery", sql, values).map(drop)
     }
 
     fn settle(&self, seq: u64, state: DeliveryState, note: &str) -> Result<(), StoreError> {
         // The body of one that is done is in its runs; that of a bad one is what people want to see.
         let sql = "UPDATE deliveries SET state = ?2, note = ?3, tries = 0,
-                   body = CASE ?2 WHEN 'done' THEN x'' ELSE body END WHERE seq = ?1";
-        self.change("settle a delivery", sql, (seq.cast_signed(), word(state), note))
+                   body = CASE ?2 WHEN 'done' THEN x'' ELSE body END WHERE seq = ?1 RETURNING seq";
+        let values = vec![number(seq), word(state).to_owned().into(), note.to_owned().into()];
+        self.change("settle a delivery", sql, values).map(drop)
     }
 
     fn find(&self, repository: &str, delivery: &str) -> Result<Option<Delivery>, StoreError> {
@@ -154,6 +175,10 @@ impl Inbox for SqliteInbox {
         let sql = "DELETE FROM deliveries WHERE state <> 'waiting' AND received < ?1";
         self.connection().execute(sql, [before.0]).map_err(failed("forget old deliveries"))
     }
+}
+
+fn number(seq: u64) -> Value {
+    seq.cast_signed().into()
 }
 
 fn word(state: DeliveryState) -> &'static str {
@@ -188,7 +213,7 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     })
 }
 
-fn work(mut connection: Connection, entries: &Receiver<(NewDelivery, Answer)>) {
+fn work(mut connection: Connection, entries: &Receiver<Entry>) {
     let mut batch = Vec::new();
     while let Ok(first) = entries.recv() {
         batch.push(first);
@@ -197,40 +222,53 @@ fn work(mut connection: Connection, entries: &Receiver<(NewDelivery, Answer)>) {
         {
             batch.push(next);
         }
-        let written = write(&mut connection, &batch).map_err(failed("write the inbox"));
-        match written {
-            Ok(all) => {
-                // Whoever does not wait any more has dropped the other end.
-                batch.drain(..).zip(all).for_each(|((_, answer), accepted)| drop(answer.send(Ok(accepted))));
-            }
-            Err(error) => batch.drain(..).for_each(|(_, answer)| drop(answer.send(Err(error.clone())))),
+        match write(&mut connection, &batch).map_err(failed("write the inbox")) {
+            Ok(all) => batch.drain(..).zip(all).for_each(|(entry, written)| tell(entry, Ok(written))),
+            Err(error) => batch.drain(..).for_each(|entry| tell(entry, Err(error.clone()))),
         }
     }
 }
 
-/// All of `batch`, or nothing.
-fn write(connection: &mut Connection, batch: &[(NewDelivery, Answer)]) -> rusqlite::Result<Vec<Accepted>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut all = Vec::with_capacity(batch.len());
-    {
-        let mut insert = transaction.prepare_cached(
-            "INSERT INTO deliveries (repository, delivery, event, received, body) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO NOTHING RETURNING seq",
-        )?;
-        let mut find =
-            transaction.prepare_cached("SELECT seq FROM deliveries WHERE repository = ?1 AND delivery = ?2")?;
-        for (new, _) in batch {
-            let values = params![new.repository, new.delivery, new.event, new.received.0, new.body];
-            let made: Option<i64> = insert.query_row(values, |row| row.get(0)).optional()?;
-            let seq = match made {
-                Some(seq) => seq,
-                None => find.query_row((&new.repository, &new.delivery), |row| row.get(0))?,
-            };
-            all.push(Accepted { seq: seq.cast_unsigned(), fresh: made.is_some() });
-        }
+/// Whoever does not wait any more has dropped the other end.
+fn tell(entry: Entry, result: Result<Written, StoreError>) {
+    match (entry, result) {
+        (Entry::Put(_, answer), Ok(Written::Put(accepted))) => drop(answer.send(Ok(accepted))),
+        (Entry::Change(_, _, answer), Ok(Written::Change(found))) => drop(answer.send(Ok(found))),
+        (Entry::Put(_, answer), Err(error)) => drop(answer.send(Err(error))),
+        (Entry::Change(_, _, answer), Err(error)) => drop(answer.send(Err(error))),
+        // Each entry gives what is written for it.
+        (_, Ok(_)) => {}
     }
+}
+
+/// All of `batch`, or nothing.
+fn write(connection: &mut Connection, batch: &[Entry]) -> rusqlite::Result<Vec<Written>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let all = batch.iter().map(|entry| match entry {
+        Entry::Put(new, _) => insert(&transaction, new).map(Written::Put),
+        Entry::Change(sql, values, _) => transaction
+            .prepare_cached(sql)?
+            .query_row(params_from_iter(values), |row| row.get(0))
+            .optional()
+            .map(Written::Change),
+    });
+    let all = all.collect::<rusqlite::Result<_>>()?;
     transaction.commit()?;
     Ok(all)
+}
+
+fn insert(transaction: &Transaction<'_>, new: &NewDelivery) -> rusqlite::Result<Accepted> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO deliveries (repository, delivery, event, received, body) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO NOTHING RETURNING seq",
+    )?;
+    let values = params![new.repository, new.delivery, new.event, new.received.0, new.body];
+    if let Some(seq) = insert.query_row(values, |row| row.get::<_, i64>(0)).optional()? {
+        return Ok(Accepted { seq: seq.cast_unsigned(), fresh: true });
+    }
+    let mut find = transaction.prepare_cached("SELECT seq FROM deliveries WHERE repository = ?1 AND delivery = ?2")?;
+    let seq: i64 = find.query_row((&new.repository, &new.delivery), |row| row.get(0))?;
+    Ok(Accepted { seq: seq.cast_unsigned(), fresh: false })
 }
 
 #[cfg(test)]
@@ -247,17 +285,20 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_delivery_is_there_once_and_survives() {
+    #[test]
+    fn a_delivery_is_there_once_and_survives() {
+        // The worker's calls block, so this is no async test.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let wait = |receipt: Receipt| runtime.block_on(receipt).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inbox.db");
         let inbox = SqliteInbox::open(&path).unwrap();
-        let first = inbox.put(new("a")).await.unwrap();
+        let first = wait(inbox.put(new("a")));
         let again: Vec<Receipt> = (0..100).map(|_| inbox.put(new("a"))).collect();
         for receipt in again {
-            assert_eq!(receipt.await.unwrap(), Accepted { seq: first.seq, fresh: false });
+            assert_eq!(wait(receipt), Accepted { seq: first.seq, fresh: false });
         }
-        assert!(inbox.put(NewDelivery { repository: "other".to_owned(), ..new("a") }).await.unwrap().fresh);
+        assert!(wait(inbox.put(NewDelivery { repository: "other".to_owned(), ..new("a") })).fresh);
         drop(inbox);
         let inbox = SqliteInbox::open(&path).unwrap();
         let due = inbox.due(Timestamp(9), &[], 10).unwrap();
