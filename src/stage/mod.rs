@@ -24,7 +24,7 @@ use crate::span::Source;
 
 pub use analysis::Analysis;
 pub use approval::{Approval, OnReject, filled};
-pub use backup::Backup;
+pub use backup::{Backup, Compress, Postgres, Target, VerifyBackup};
 pub use build::Build;
 pub use checks::Checks;
 pub use deploy::{Deploy, Deployed};
