@@ -2,6 +2,7 @@
 
 pub mod approve;
 pub mod artifacts;
+pub mod backup;
 mod cancel;
 pub mod config;
 pub mod eval;
@@ -64,6 +65,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Cancels a run.
     Cancel(cancel::Args),
+    /// Lists, verifies and restores backups.
+    Backup(backup::Args),
     /// Approves a stage that waits for people.
     Approve(approve::Args),
     /// Rejects a stage that waits for people.
@@ -100,6 +103,7 @@ fn dispatch(cli: &Cli) -> Exit {
         Command::Runs(args) => runs::run(args),
         Command::Logs(args) => logs::run(args),
         Command::Cancel(args) => cancel::run(args),
+        Command::Backup(args) => backup::run(args),
         Command::Approve(args) => approve::run(args, true),
         Command::Reject(args) => approve::run(args, false),
         Command::Resume(args) => resume::run(args),

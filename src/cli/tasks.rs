@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::backup::BackupTask;
 use crate::client::docker::Engine;
 use crate::deliver::DeployTask;
+use crate::forge::release::ReleaseTask;
 use crate::image::BuildTask;
 use crate::notify::{MailDefaults, NotifyTask, Post};
 use crate::scan::ScanTask;
@@ -38,6 +40,11 @@ impl Tasks for LocalTasks {
             TaskKind::Build => Arc::new(BuildTask::new(Arc::new(Engine::from_environment()))),
             TaskKind::Deploy => Arc::new(DeployTask),
             TaskKind::Notify => Arc::new(NotifyTask::new(self.post.clone(), self.mail.clone())),
+            TaskKind::Backup => {
+                let config = super::config::load().map_err(|e| TaskError::failed(e.to_string()))?;
+                Arc::new(BackupTask::new(config.backup_key))
+            }
+            TaskKind::Release => Arc::new(ReleaseTask::new()),
             kind => return Err(TaskError::failed(format!("this version cannot run \"{}\" yet", kind.name()))),
         })
     }

@@ -6,6 +6,7 @@ pub mod gitea;
 pub mod github;
 pub mod gitlab;
 pub mod kind;
+pub mod release;
 mod rest;
 pub mod signature;
 pub mod trust;
