@@ -9,25 +9,32 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::diagnostic::Diagnostics;
-use crate::expr::Scope;
 use crate::forge::connect;
 use crate::forge::contract::{Forge, Forges};
 use crate::forge::kind::ForgeKind;
 use crate::id::RunId;
+use crate::model::Node;
+use crate::notify::incident::{IncidentSink, Runbooks, Setup};
 use crate::notify::{Card, Courier, MailDefaults, Post, Reach, RuleSink, catch_up};
 use crate::plan::contexts::{self, Base};
 use crate::plan::ir::Plan;
+use crate::plan::scope::ContextScope;
 use crate::secret::Secret;
 use crate::sink::Sink;
-use crate::stage::NotifyRule;
 use crate::stage::settings::{Reader, evaluated};
+use crate::stage::{Incident, NotifyRule};
 use crate::store::contract::outbox::{LetterState, Outbox};
 use crate::store::contract::{RunRow, StoreError};
 use crate::store::seal::FolderSealer;
 use crate::store::sqlite::SqliteStore;
 
+use super::session::CHECKOUT;
+
 /// How long a command waits at its end for notices of its run to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it waits for `incident.run`.
+const RUNBOOK: Duration = Duration::from_secs(300);
 
 /// How long other commands take to deliver what earlier ones left.
 const LEFTOVERS: Duration = Duration::from_secs(3);
@@ -113,7 +120,8 @@ pub struct Notices {
     run: RunId,
     stop: watch::Sender<bool>,
     worker: JoinHandle<()>,
-    problems: Option<Arc<Mutex<Vec<String>>>>,
+    problems: Vec<Arc<Mutex<Vec<String>>>>,
+    runbooks: Arc<Runbooks>,
     warnings: Vec<String>,
 }
 
@@ -130,14 +138,32 @@ impl Notices {
     ) -> Result<(Self, Vec<Box<dyn Sink>>), StoreError> {
         let mut warnings = Vec::new();
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-        let mut problems = None;
-        let rules = if plan.inputs.untrusted { Vec::new() } else { rules(plan, secrets, &mut warnings) };
+        let mut problems = Vec::new();
+        let values = Values::of(plan, secrets);
+        let rules = if plan.inputs.untrusted { Vec::new() } else { values.rules(plan, &mut warnings) };
+        let card = card(plan, row, options);
         let own = MailDefaults::of(|name| plan.inputs.vars[name].as_str().map(str::to_owned));
-        if let Some(sink) = RuleSink::new(card(plan, row, options), &rules, &own.or(&options.mail), Arc::clone(post))? {
+        if let Some(sink) = RuleSink::new(card.clone(), &rules, &own.or(&options.mail), Arc::clone(post))? {
             warnings.extend(sink.warnings());
-            problems = Some(sink.problems());
+            problems.push(sink.problems());
             sinks.push(Box::new(sink));
         }
+        let incident = values.incident(plan, &mut warnings);
+        let folder = store.state().run(&row.run);
+        let own = Some(folder.join(CHECKOUT)).filter(|own| own.is_dir());
+        let setup = Setup {
+            card,
+            checkout: own.unwrap_or_else(|| row.checkout.clone()),
+            folder,
+            report: incident.report,
+            run: incident.run,
+            scripts: options.scripts,
+        };
+        // Behind the rules: a report names the notices.
+        let sink = IncidentSink::new(setup, Arc::clone(post));
+        let runbooks = sink.runbooks();
+        problems.push(sink.problems());
+        sinks.push(Box::new(sink));
         let (stop, stopped) = watch::channel(false);
         let worker = tokio::spawn({
             let (post, store) = (Arc::clone(post), store.clone());
@@ -147,9 +173,8 @@ impl Notices {
                 post.work(stopped).await;
             }
         });
-        let notices =
-            Self { post: Arc::clone(post), run: row.run.clone(), stop, worker, problems, warnings: Vec::new() };
-        Ok((Self { warnings, ..notices }, sinks))
+        let (post, run) = (Arc::clone(post), row.run.clone());
+        Ok((Self { post, run, stop, worker, problems, runbooks, warnings }, sinks))
     }
 
     /// What is to be said before the run.
@@ -167,7 +192,8 @@ impl Notices {
         if let Err(error) = self.post.finish(&self.run, PATIENCE).await {
             said.push(error.to_string());
         }
-        if let Some(problems) = self.problems {
+        said.extend(self.runbooks.wait(RUNBOOK).await);
+        for problems in self.problems {
             said.append(&mut problems.lock().unwrap_or_else(PoisonError::into_inner));
         }
         for letter in self.post.outbox().letters_of(&self.run).unwrap_or_default() {
@@ -200,29 +226,55 @@ fn card(plan: &Plan, row: &RunRow, options: &NoticeOptions) -> Card {
     }
 }
 
-/// The file's rules with their values; what is wrong with them is said and left out.
-fn rules(plan: &Plan, secrets: &[(String, Secret)], warnings: &mut Vec<String>) -> Vec<NotifyRule> {
-    let Some(node) = &plan.pipeline.notify else { return Vec::new() };
-    let mut scope = Base::new(&plan.inputs).scope();
-    scope.set("secrets", contexts::secrets(secrets));
-    let mut env = contexts::env_entries(&plan.pipeline.env, &scope).unwrap_or_default();
-    env.extend(plan.inputs.env.iter().cloned());
-    scope.set("env", contexts::env(&env));
-    let scope: &dyn Scope = &scope;
-    let node = match evaluated(node, &mut |template| template.evaluate(scope).map_err(|e| e.message)) {
-        Ok(node) => node,
-        Err(error) => {
-            warnings.push(format!("notify: {error}; nobody is told of this run"));
-            return Vec::new();
-        }
-    };
-    let mut diagnostics = Diagnostics::new(plan.pipeline.source.clone());
-    let rules = NotifyRule::read_all(&mut Reader::of_values(&mut diagnostics), &node);
-    for wrong in diagnostics.list {
-        let help = wrong.help.map(|help| format!(" ({help})")).unwrap_or_default();
-        warnings.push(format!("notify: {}{help}; it is left out", wrong.message));
+/// What expressions outside of stages see.
+struct Values(ContextScope<'static>);
+
+impl Values {
+    fn of(plan: &Plan, secrets: &[(String, Secret)]) -> Self {
+        let mut scope = Base::new(&plan.inputs).scope();
+        scope.set("secrets", contexts::secrets(secrets));
+        let mut env = contexts::env_entries(&plan.pipeline.env, &scope).unwrap_or_default();
+        env.extend(plan.inputs.env.iter().cloned());
+        scope.set("env", contexts::env(&env));
+        Self(scope)
     }
-    rules
+
+    /// What `read` makes of a node with its values; what is wrong with it is said as a warning.
+    fn read<T>(
+        &self,
+        plan: &Plan,
+        name: &str,
+        node: &Node,
+        warnings: &mut Vec<String>,
+        read: impl FnOnce(&mut Reader<'_>, &Node) -> T,
+    ) -> Option<T> {
+        let node = match evaluated(node, &mut |template| template.evaluate(&self.0).map_err(|e| e.message)) {
+            Ok(node) => node,
+            Err(error) => {
+                warnings.push(format!("{name}: {error}; it is left out"));
+                return None;
+            }
+        };
+        let mut diagnostics = Diagnostics::new(plan.pipeline.source.clone());
+        let found = read(&mut Reader::of_values(&mut diagnostics), &node);
+        for wrong in diagnostics.list {
+            let help = wrong.help.map(|help| format!(" ({help})")).unwrap_or_default();
+            warnings.push(format!("{name}: {}{help}; it is left out", wrong.message));
+        }
+        Some(found)
+    }
+
+    /// The file's rules.
+    fn rules(&self, plan: &Plan, warnings: &mut Vec<String>) -> Vec<NotifyRule> {
+        let Some(node) = &plan.pipeline.notify else { return Vec::new() };
+        self.read(plan, "notify", node, warnings, NotifyRule::read_all).unwrap_or_default()
+    }
+
+    /// What the file says of incidents.
+    fn incident(&self, plan: &Plan, warnings: &mut Vec<String>) -> Incident {
+        let Some(node) = &plan.pipeline.incident else { return Incident::default() };
+        self.read(plan, "incident", node, warnings, Incident::read).flatten().unwrap_or_default()
+    }
 }
 
 /// Delivers what earlier commands left, for a short while, when there is anything. Says nothing: whoever waits for it asked another

@@ -15,6 +15,7 @@ mod card;
 mod courier;
 mod email;
 mod http;
+pub mod incident;
 mod issue;
 mod notice;
 mod post;

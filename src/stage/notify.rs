@@ -3,6 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::model::{Node, codes};
 use crate::secret::Secret;
+use crate::span::Span;
 
 use super::settings::{Reader, Settings};
 
@@ -93,15 +94,22 @@ pub(super) fn channels(reader: &mut Reader<'_>, settings: &Settings<'_>) -> Vec<
     for node in settings.get("webhook").map(one_or_many).unwrap_or_default() {
         channels.extend(webhook(reader, node));
     }
-    let named = CHANNELS.iter().chain(&LATER).any(|key| match *key {
-        "issue" => settings.given(key).is_some(),
-        key => settings.get(key).is_some(),
-    });
-    if !named {
+    for key in ["slack", "email", "webhook"] {
+        if settings.given(key).is_some_and(Node::is_null) {
+            empty(reader, key, settings.key_span(key));
+        }
+    }
+    if !CHANNELS.iter().chain(&LATER).any(|key| settings.given(key).is_some()) {
         let message = format!("\"{}\" needs a channel: {}", settings.name, CHANNELS.join(", "));
         reader.push(Diagnostic::error(codes::MISSING, settings.span, message));
     }
     channels
+}
+
+/// What an expression gave is nothing: mostly a secret of that name is not there.
+fn empty(reader: &mut Reader<'_>, key: &str, span: Span) {
+    let diagnostic = Diagnostic::error(codes::VALUE, span, format!("\"{key}\" has no value"));
+    reader.push(diagnostic.help("is its secret given?"));
 }
 
 fn one_or_many(node: &Node) -> Vec<&Node> {
@@ -183,8 +191,19 @@ fn webhook(reader: &mut Reader<'_>, node: &Node) -> Option<Channel> {
     if node.entries().is_none() {
         return Some(Channel::Webhook { url: url(reader, "webhook", node)?, headers: Vec::new(), secret: None });
     }
-    let settings = reader.map("webhook", node, &["url", "headers", "secret"], &["url"])?;
-    let url = url(reader, "url", settings.get("url")?)?;
+    let settings = reader.map("webhook", node, &["url", "headers", "secret"], &[])?;
+    let url = match settings.given("url") {
+        Some(node) if !node.is_null() => url(reader, "url", node)?,
+        Some(_) => {
+            empty(reader, "url", settings.key_span("url"));
+            return None;
+        }
+        None => {
+            let message = "\"webhook\" needs the key \"url\"";
+            reader.push(Diagnostic::error(codes::MISSING, settings.span, message));
+            return None;
+        }
+    };
     let mut headers = Vec::new();
     if let Some(node) = settings.get("headers") {
         for (name, value) in reader.pairs("headers", node) {
@@ -196,6 +215,10 @@ fn webhook(reader: &mut Reader<'_>, node: &Node) -> Option<Channel> {
             }
             headers.push((name, Secret::new(value)));
         }
+    }
+    if settings.given("secret").is_some_and(Node::is_null) {
+        empty(reader, "secret", settings.key_span("secret"));
+        return None;
     }
     let secret = settings.get("secret").and_then(|node| reader.text("secret", node)).map(Secret::new);
     if secret.as_ref().is_some_and(|secret| secret.expose().is_empty()) {

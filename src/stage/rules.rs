@@ -175,6 +175,9 @@ mod tests {
         assert_eq!(rules(open, true).1, [""; 0]);
         for (text, wanted) in [
             ("[{slack: \"\", email: a@b}]", "\"slack\" is a URL|it is empty: is its secret given?"),
+            ("[{slack: , issue: }]", "\"slack\" has no value|is its secret given?"),
+            ("[{webhook: {url: }}]", "\"url\" has no value|is its secret given?"),
+            ("[{webhook: {url: \"https://a\", secret: }}]", "\"secret\" has no value|"),
             ("[{slack: hunter2}]", "\"slack\" is a URL|what is given does not begin with https:// or http://"),
             ("[{email: nobody}]", "\"email\" is an email address, not \"nobody\"|"),
             ("[{events: all}]", "\"notify\" needs a channel: slack, email, issue, webhook|"),
