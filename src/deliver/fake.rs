@@ -244,7 +244,7 @@ impl Fake {
             return;
         }
         let mut wrong = Vec::new();
-        if weight < 100 && self.live(What::Service, stable).is_some() && self.ready_of(stable).is_empty() {
+        if self.live(What::Service, stable).is_some() && self.ready_of(stable).is_empty() {
             wrong.push(format!("after write {writes}: \"{stable}\" has no ready pod at canary weight {weight}"));
         }
         let canary = self.ready_of("backend-canary-service");

@@ -129,6 +129,11 @@ pub trait Ground: Send + Sync {
     /// The epoch of the deploy's lease. An error when the lease is lost; then nothing may be written.
     fn epoch(&self) -> Result<u64, TaskError>;
 
+    /// Says why the deploy should go back though nothing is wrong with it: cancelled, or another one takes its place.
+    fn stopped(&self) -> Result<(), Halt> {
+        Ok(())
+    }
+
     /// The objects of the side `track` (empty: without a track): Deployment, Service, autoscaler, disruption budget.
     fn side(&self, track: &str) -> Result<Vec<Json>, TaskError>;
 

@@ -43,6 +43,8 @@ pub struct About {
     pub max_gap: Duration,
     /// What follows on another hand's change.
     pub on_drift: OnDrift,
+    /// Whether gates that fail page a person, who decides, in place of taking traffic back (`on-fail: page`).
+    pub pages: bool,
     /// When people are paged again.
     pub incident: Incident,
 }
@@ -184,6 +186,21 @@ impl Hands<'_> {
         }
         Err(TaskError::failed(format!(
             "deployment \"{deployment}\" in namespace \"{}\" does not come to {replicas} available pods; look at its pods",
+            self.about.namespace
+        )))
+    }
+
+    /// Waits until a Deployment is out and available, also when the run is cancelled: for the way back.
+    pub async fn out_again(&self, deployment: &str) -> Result<(), TaskError> {
+        let until = super::drain::later(self.ctx.now(), AVAILABLE_WITHIN);
+        while self.ctx.now() < until {
+            if self.get(What::Deployment, deployment).await?.is_some_and(|live| super::sides::is_out(&live)) {
+                return Ok(());
+            }
+            tokio::time::sleep(READ_EVERY).await;
+        }
+        Err(TaskError::failed(format!(
+            "deployment \"{deployment}\" in namespace \"{}\" is not available; look at its pods",
             self.about.namespace
         )))
     }

@@ -129,6 +129,10 @@ impl Ground for Live<'_> {
         checks::smoke(self, key, pods).await
     }
 
+    fn stopped(&self) -> Result<(), Halt> {
+        Live::stopped(self)
+    }
+
     async fn gates(&self, tracks: &Tracks, known: Option<Json>) -> Result<Box<dyn Gates + '_>, TaskError> {
         analysis::begin(&self.cluster, &self.namespace, &self.spec.analysis, tracks, known).await
     }

@@ -99,6 +99,23 @@ pub fn pod_selector(deployment: &Json) -> String {
     pairs.collect::<Vec<_>>().join(",")
 }
 
+/// A Deployment without its size, where an autoscaler of the same side decides it. (What is applied once and left out the next
+/// time is taken away by the server, so it is never applied.)
+pub fn unsized_where_autoscaled(deployment: &Json, side: &[Json]) -> Json {
+    let mut deployment = deployment.clone();
+    if is_autoscaled(side)
+        && let Some(spec) = deployment.get_mut("spec").and_then(Json::as_object_mut)
+    {
+        spec.shift_remove("replicas");
+    }
+    deployment
+}
+
+/// Whether a side has an autoscaler.
+pub fn is_autoscaled(side: &[Json]) -> bool {
+    side.iter().any(|object| object.get("kind").and_then(Json::as_str) == Some("HorizontalPodAutoscaler"))
+}
+
 /// The app's Services: those that select, tracks apart, what the one of the manifests does.
 pub async fn services_of(hands: &Hands<'_>) -> Result<Vec<String>, TaskError> {
     let base = hands.must(What::Service, &hands.about.service).await?;

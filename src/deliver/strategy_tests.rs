@@ -205,7 +205,8 @@ async fn without_a_router_pods_are_the_weight() {
     let fake = Fake::new(untracked()[1..].to_vec(), "app:2", Fails::Nothing);
     let outcome = Strategy::Canary(settings.clone()).run(&fake, &context(), &about()).await.unwrap();
     assert_eq!(outcome, Outcome::Deployed);
-    assert_eq!((image(&fake, "backend").as_str(), size(&fake, "backend")), ("app:2", 4));
+    // As the manifest says.
+    assert_eq!((image(&fake, "backend").as_str(), size(&fake, "backend")), ("app:2", 2));
     let writes = fake.writes.lock().unwrap().clone();
     assert!(writes.iter().any(|write| write == "scale backend-canary 2"), "{writes:?}");
     assert!(writes.iter().any(|write| write == "scale backend 2"), "{writes:?}");

@@ -138,6 +138,7 @@ async fn under_lease(
         watch: deploy.watch,
         max_gap: deploy.analysis.max_gap,
         on_drift: deploy.on_drift,
+        pages: !goes_back(deploy),
         incident: spec.incident.clone(),
     };
     let hands = Hands { ground: &live, ctx, about: &about };

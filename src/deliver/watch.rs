@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::drain::later;
-use super::ground::{Tracks, Verdict};
+use super::ground::{Gates, Tracks, Verdict};
 use super::halt::{Halt, Reason};
 use super::hands::Hands;
 use super::orders::Orders;
@@ -60,14 +60,15 @@ enum Ask {
 }
 
 /// The gravest of what failed decides.
-fn ask(readings: &[GateReading]) -> Ask {
+fn ask(readings: &[GateReading], pages: bool) -> Ask {
     let of = |severity: &str| -> Vec<GateReading> {
         readings.iter().filter(|reading| reading.severity == severity).cloned().collect()
     };
     let (p1, p2) = (of("P1"), of("P2"));
     let known = |reading: &GateReading| ["P1", "P2", "P3"].contains(&reading.severity.as_str());
     if readings.iter().any(|reading| !known(reading)) {
-        return Ask::Back(Reason::gates(readings.to_vec()));
+        let reason = Reason::gates(readings.to_vec());
+        return if pages { Ask::Decide(Severity::P0, reason) } else { Ask::Back(reason) };
     }
     if !p1.is_empty() {
         return Ask::Decide(Severity::P1, Reason::gates(p1));
@@ -120,27 +121,13 @@ pub async fn watch(hands: &Hands<'_>, orders: &Orders, watch: Watch<'_>) -> Resu
         if let Some(asked) = asked.as_mut().filter(|asked| now >= asked.page_again) {
             page(hands, asked).await?;
         }
-        // Where the end comes before the next look, the end is what is waited for.
-        let left = if now < until { until.since(now) } else { Duration::MAX };
-        let verdict = tokio::select! {
-            biased;
-            () = ctx.cancelled() => return Err(Halt::Back(Reason::cancelled())),
-            order = orders.next(ctx) => match order {
-                DeployOrder::Abort { by } => {
-                    orders.obey(ctx, &format!("aborted while {} was watched", watch.what)).await?;
-                    return Err(Halt::Back(Reason::new(format!("{by} aborted it"))));
-                }
-                DeployOrder::Promote { by, full } => {
-                    orders.obey(ctx, &format!("promoted while {} was watched", watch.what)).await?;
-                    hands.phase("promote", &format!("{by} promoted it"), watch.weight).await?;
-                    return Ok(Seen::Promoted { full });
-                }
-            },
-            verdict = gates.next() => verdict,
-            () = tokio::time::sleep(left.min(Duration::from_secs(3600))) => continue,
+        let verdict = match next(hands, orders, &watch, gates.as_mut(), until).await? {
+            Heard::Verdict(verdict) => verdict,
+            Heard::Promoted { full } => return Ok(Seen::Promoted { full }),
+            Heard::Nothing => continue,
         };
         match verdict {
-            Verdict::Fail(readings) => match ask(&readings) {
+            Verdict::Fail(readings) => match ask(&readings, hands.about.pages) {
                 Ask::Back(reason) => return Err(Halt::Back(reason)),
                 Ask::Decide(severity, reason) if asked.is_none() => {
                     let mut new = Asked { severity, reason, page_again: now };
@@ -162,7 +149,7 @@ pub async fn watch(hands: &Hands<'_>, orders: &Orders, watch: Watch<'_>) -> Resu
         }
     }
     match gates.finish().await {
-        Verdict::Fail(readings) => match ask(&readings) {
+        Verdict::Fail(readings) => match ask(&readings, false) {
             Ask::Back(reason) | Ask::Decide(_, reason) => Err(Halt::Back(reason)),
             Ask::Note => Ok(Seen::Passed),
         },
@@ -170,6 +157,57 @@ pub async fn watch(hands: &Hands<'_>, orders: &Orders, watch: Watch<'_>) -> Resu
         Verdict::Hold | Verdict::Pass => Ok(Seen::Passed),
     }
 }
+
+/// What came first.
+enum Heard {
+    Verdict(Verdict),
+    Promoted {
+        full: bool,
+    },
+    /// The end of the time.
+    Nothing,
+}
+
+/// Waits for the next look, an order, or the end of the time.
+async fn next(
+    hands: &Hands<'_>,
+    orders: &Orders,
+    watch: &Watch<'_>,
+    gates: &mut dyn Gates,
+    until: Timestamp,
+) -> Result<Heard, Halt> {
+    let ctx = hands.ctx;
+    let mut look = gates.next();
+    loop {
+        hands.ground.stopped()?;
+        let now = ctx.now();
+        // Where the end comes before the next look, the end is what is waited for.
+        let left = if now < until { until.since(now) } else { LISTEN_EVERY };
+        tokio::select! {
+            biased;
+            () = ctx.cancelled() => return Err(Halt::Back(Reason::cancelled())),
+            order = orders.next(ctx) => match order {
+                DeployOrder::Abort { by } => {
+                    orders.obey(ctx, &format!("aborted while {} was watched", watch.what)).await?;
+                    return Err(Halt::Back(Reason::new(format!("{by} aborted it"))));
+                }
+                DeployOrder::Promote { by, full } => {
+                    orders.obey(ctx, &format!("promoted while {} was watched", watch.what)).await?;
+                    hands.phase("promote", &format!("{by} promoted it"), watch.weight).await?;
+                    return Ok(Heard::Promoted { full });
+                }
+            },
+            verdict = &mut look => return Ok(Heard::Verdict(verdict)),
+            () = tokio::time::sleep(left.min(LISTEN_EVERY)) => {}
+        }
+        if now < until && ctx.now() >= until {
+            return Ok(Heard::Nothing);
+        }
+    }
+}
+
+/// How often it is asked whether the deploy should stop.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is put on record that somebody watched: less than half of the least gap that anyone would allow.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
@@ -193,4 +231,33 @@ async fn page(hands: &Hands<'_>, asked: &mut Asked) -> Result<(), TaskError> {
     hands.page(asked.severity, &reason).await?;
     asked.page_again = later(hands.ctx.now(), hands.about.incident.limit(asked.severity));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(severity: &str) -> GateReading {
+        GateReading {
+            gate: format!("gate of {severity}"),
+            measured: "9 %".to_owned(),
+            limit: "5 %".to_owned(),
+            samples: 50,
+            confidence: String::new(),
+            severity: severity.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_gravest_gate_decides() {
+        assert!(matches!(ask(&[reading("P3"), reading("P0")], false), Ask::Back(_)));
+        assert!(matches!(ask(&[reading("P2"), reading("P1")], false), Ask::Decide(Severity::P1, _)));
+        assert!(matches!(ask(&[reading("P2"), reading("P3")], false), Ask::Decide(Severity::P2, _)));
+        assert_eq!(ask(&[reading("P3")], false), Ask::Note);
+    }
+
+    #[test]
+    fn a_file_can_have_people_decide_even_the_gravest() {
+        assert!(matches!(ask(&[reading("P0")], true), Ask::Decide(Severity::P0, _)));
+    }
 }

@@ -122,11 +122,17 @@ impl BlueGreen<'_> {
         if let Some(hash) = &self.before.hash {
             narrowing::narrow(&self.hands, "narrow", self.base(), hash).await?;
         }
+        self.renew_base().await?;
         let act = || async {
             self.hands.phase("apply", &format!("deployment \"{}\"", self.own.deployment), Some(0)).await?;
+            let mut replicas = 1;
             for object in &self.own.objects {
-                self.hands.apply(&self.sized(object)).await?;
+                replicas = replicas.max(self.size_of(object));
+                let sized = self.sized(object);
+                self.hands.apply(&sides::unsized_where_autoscaled(&sized, &self.own.objects)).await?;
             }
+            // A colour that was taken down has no pods, and an autoscaler gives it none.
+            self.hands.scale(&self.own.deployment, replicas).await?;
             standby::forget(&self.hands, &self.own.deployment).await
         };
         let what = json!({"apply": self.own.deployment, "replicas": self.before.replicas});
@@ -134,14 +140,35 @@ impl BlueGreen<'_> {
         size::hold(&self.hands, "hold", &self.own.deployment, self.before.replicas).await
     }
 
+    /// Applies the Service inside the cluster, which leads where it led.
+    async fn renew_base(&self) -> Result<(), TaskError> {
+        let act = || async {
+            let Some(live) = self.hands.get(What::Service, self.base()).await? else { return Ok(()) };
+            let side = self.hands.ground.side(UNTRACKED)?;
+            for object in side.iter().filter(|object| sides::name(object) == self.base()) {
+                let mut object = object.clone();
+                object["spec"]["selector"] = Json::Object(service::selector(&live));
+                self.hands.apply(&object).await?;
+            }
+            Ok(())
+        };
+        effect(self.hands.ctx, "base", json!({"apply": self.base()}), act, || async { Ok(None) }).await
+    }
+
     /// The object, as large as the side that serves: it takes all of its traffic at once.
     fn sized(&self, object: &Json) -> Json {
         let mut object = object.clone();
         if object.get("kind").and_then(Json::as_str) == Some("Deployment") {
-            let given = object.pointer("/spec/replicas").and_then(Json::as_u64).unwrap_or(1);
-            object["spec"]["replicas"] = Json::from(given.max(self.before.replicas.into()));
+            object["spec"]["replicas"] = Json::from(self.size_of(&object));
         }
         object
+    }
+
+    /// How many pods an object of the new colour asks for; not fewer than serve now.
+    fn size_of(&self, object: &Json) -> u32 {
+        let given =
+            ["/spec/replicas", "/spec/minReplicas"].iter().find_map(|pointer| object.pointer(pointer)?.as_u64());
+        u32::try_from(given.unwrap_or(1)).unwrap_or(u32::MAX).max(self.before.replicas)
     }
 
     /// Whose pods are watched.

@@ -11,7 +11,7 @@ use crate::deliver::halt::{Halt, Reason};
 use crate::deliver::traffic::patch::Patch;
 use crate::deliver::traffic::service::TEMPLATE_HASH;
 use crate::deliver::watch::{self, Watch};
-use crate::deliver::{converge, drain};
+use crate::deliver::{converge, drain, sides};
 use crate::task::contract::{TaskError, effect};
 
 impl Canary<'_> {
@@ -30,6 +30,7 @@ impl Canary<'_> {
             self.hands.phase("promote", "traffic goes to the stable side, which runs the new version", Some(0)).await?;
             match &self.route {
                 Some(route) => route.back(0).await,
+                None if self.is_sized_by_manifest()? => Ok(()),
                 None => self.size_stable(self.before.replicas).await,
             }
         };
@@ -69,6 +70,12 @@ impl Canary<'_> {
         Ok(())
     }
 
+    /// Whether the manifest says how large the stable side is; then it is so already.
+    fn is_sized_by_manifest(&self) -> Result<bool, TaskError> {
+        let side = self.hands.ground.side(&self.before.track)?;
+        Ok(side.iter().any(|object| is_deployment(object) && object.pointer("/spec/replicas").is_some()))
+    }
+
     /// Gives the stable Deployment the new version. If it does not come up, it gets the old one back first.
     async fn renew_stable(&self) -> Result<(), Halt> {
         let ctx = self.hands.ctx;
@@ -78,8 +85,9 @@ impl Canary<'_> {
         let act = || async {
             let text = format!("deployment \"{}\" gets the new version", self.before.deployment);
             self.hands.phase("promote", &text, Some(100)).await?;
-            for object in self.hands.ground.side(&self.before.track)?.iter().filter(|object| is_deployment(object)) {
-                self.hands.apply(object).await?;
+            let side = self.hands.ground.side(&self.before.track)?;
+            for object in side.iter().filter(|object| is_deployment(object)) {
+                self.hands.apply(&sides::unsized_where_autoscaled(object, &side)).await?;
             }
             Ok(())
         };
@@ -104,21 +112,21 @@ impl Canary<'_> {
         effect(ctx, "restore", intent, act, || async { Ok(None) }).await?;
         let because = ctx.recall("restore").and_then(|known| Some(known.intent.get("because")?.as_str()?.to_owned()));
         let because = because.unwrap_or_default();
-        match self.hands.ready("restored", &self.before.deployment).await {
-            Ok(()) => {
-                self.narrow("restore-narrowing").await?;
-                converge::reachable(&self.hands, &self.before.service, &self.before.deployment).await?;
-                Err(Halt::Back(Reason::new(format!(
-                    "the canary was proven, but deployment \"{}\" does not come up with the new version: {because}",
+        if let Err(again) = self.hands.out_again(&self.before.deployment).await {
+            return Err(match again {
+                TaskError::Failed { message, .. } => Halt::Stranded(Reason::new(format!(
+                    "deployment \"{}\" came up neither with the new version ({because}) nor with the old one again ({message}); the canary keeps all traffic",
                     self.before.deployment
-                ))))
-            }
-            Err(Halt::Back(again)) => Err(Halt::Stranded(Reason::new(format!(
-                "deployment \"{}\" came up neither with the new version ({because}) nor with the old one again ({}); the canary keeps all traffic",
-                self.before.deployment, again.text
-            )))),
-            Err(halt) => Err(halt),
+                ))),
+                other => Halt::Task(other),
+            });
         }
+        self.narrow("restore-narrowing").await?;
+        converge::reachable(&self.hands, &self.before.service, &self.before.deployment).await?;
+        Err(Halt::Back(Reason::new(format!(
+            "the canary was proven, but deployment \"{}\" does not come up with the new version: {because}",
+            self.before.deployment
+        ))))
     }
 
     /// The template that the stable Deployment had, from its ReplicaSet.

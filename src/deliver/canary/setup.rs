@@ -156,9 +156,10 @@ impl Canary<'_> {
         let act = || async {
             self.hands.phase("apply", &format!("deployment \"{}\"", self.own.deployment), Some(0)).await?;
             for object in &self.own.objects {
-                self.hands.apply(&self.sized(object, replicas)).await?;
+                let sized = self.sized(object, replicas);
+                self.hands.apply(&sides::unsized_where_autoscaled(&sized, &self.own.objects)).await?;
             }
-            Ok(())
+            self.hands.scale(&self.own.deployment, replicas).await
         };
         let what = json!({"apply": self.own.deployment, "replicas": replicas});
         effect(ctx, "make", what, act, || async { Ok(None) }).await?;
