@@ -73,6 +73,10 @@ impl Ground for Live<'_> {
         let epoch = self.lease.epoch()?;
         let mut object = object.clone();
         object["metadata"]["annotations"]["slipway.dev/epoch"] = Json::from(epoch.to_string());
+        let kind = object["kind"].as_str().unwrap_or_default();
+        if object["metadata"].get("namespace").is_none() && !super::render::CLUSTER_WIDE.contains(&kind) {
+            object["metadata"]["namespace"] = Json::from(self.namespace.as_str());
+        }
         object["metadata"]["annotations"]["slipway.dev/release"] = Json::from(self.release.to_string());
         self.cluster.apply(&object).await.map_err(|e| failed(&e))
     }

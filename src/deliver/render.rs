@@ -30,7 +30,7 @@ pub struct Rendered {
 }
 
 /// Kinds that are in no namespace, for what has no cluster to ask.
-const CLUSTER_WIDE: &[&str] = &[
+pub const CLUSTER_WIDE: &[&str] = &[
     "Namespace",
     "ClusterRole",
     "ClusterRoleBinding",

@@ -5,6 +5,9 @@ use serde_json::Value as Json;
 /// Restarts after which a container in a crash loop is given up.
 const CRASHES: u64 = 3;
 
+/// So much of what the kubelet says is repeated.
+const MAX_SAID: usize = 160;
+
 /// Why a pod will not become ready, if that is certain.
 pub fn hopeless(pod: &Json) -> Option<String> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -20,6 +23,7 @@ pub fn hopeless(pod: &Json) -> Option<String> {
         };
         if is_lost {
             let said = waiting["message"].as_str().unwrap_or_default();
+            let said: String = said.chars().take(MAX_SAID).collect();
             let said = if said.is_empty() { String::new() } else { format!(": {said}") };
             return Some(format!(
                 "{reason} of container \"{container}\" in pod \"{name}\" ({restarts} restarts){said}"

@@ -109,7 +109,7 @@ async fn under_lease(
 ) -> Ended {
     let (app, deploy) = (&goal.app, goal.spec);
     let before = release::list(&cluster, &namespace, app).await.map_err(|e| failed(&e))?;
-    let begun: (u64, Option<u64>) = remember(ctx, "release", || async {
+    let begun: (u64, Option<u64>) = remember(ctx, "number", || async {
         let last = before.last().map_or(0, |release| release.number);
         Ok((last + 1, release::serving(&before).map(|release| release.number)))
     })
