@@ -97,10 +97,19 @@ impl Task for BuildTask {
         if settings.push && ctx.identity().untrusted {
             return Err(TaskError::failed(untrusted()));
         }
-        for (_, secret) in &settings.secrets {
-            ctx.add_mask(secret);
+        for (id, secret) in &settings.secrets {
+            if !secret.is_empty() {
+                ctx.add_mask(secret);
+            } else {
+                ctx.log(&format!("warning: the secret \"{id}\" is empty: is what it names set for this stage?")).await;
+            }
         }
-        if let Some((_, password)) = &settings.credentials {
+        if let Some((username, password)) = &settings.credentials {
+            if username.is_empty() || password.is_empty() {
+                let message =
+                    "\"credentials\" has no username or no password: is the secret that it names set for this stage?";
+                return Err(TaskError::failed(message));
+            }
             ctx.add_mask(password);
         }
         // What was begun is put right by itself: an engine ends a build and a push whose caller has gone.
@@ -167,7 +176,13 @@ impl BuildTask {
             0 => format!("{} KiB", packed.bytes.div_ceil(1024)),
             mib => format!("{mib} MiB"),
         };
-        ctx.log(&format!("context \"{}\": {} files and folders, {size}", settings.context, packed.entries)).await;
+        ctx.log(&format!(
+            "context \"{}\": {} {}, {size}",
+            settings.context,
+            packed.entries,
+            if packed.entries == 1 { "entry" } else { "entries" }
+        ))
+        .await;
         for name in &packed.strange {
             ctx.log(&format!("left out: \"{name}\" is no file, folder or link with a name in UTF-8")).await;
         }

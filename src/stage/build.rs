@@ -1,6 +1,7 @@
 //! `build:`. Builds a container image.
 
-use crate::model::Node;
+use crate::diagnostic::Diagnostic;
+use crate::model::{Node, codes};
 
 use super::settings::{Reader, Settings};
 
@@ -82,13 +83,26 @@ impl Build {
         build.tags = tags(reader, &settings);
         build.push = settings.get("push").map_or(Some(false), |node| reader.boolean("push", node))?;
         if let Some(node) = settings.get("credentials") {
-            let keys = ["username", "password"];
-            let credentials = reader.map("credentials", node, &keys, &keys)?;
-            let username = credentials.get("username").and_then(|node| reader.text("username", node));
-            let password = credentials.get("password").and_then(|node| reader.text("password", node));
+            let credentials = reader.map("credentials", node, &["username", "password"], &[])?;
+            // Of a secret that is not there nothing is left: the dry run shows the rest all the same, and the run says so.
+            let username = part(reader, &credentials, "username");
+            let password = part(reader, &credentials, "password");
             build.credentials = Some((username?, password?));
         }
         Some(build)
+    }
+}
+
+/// A part of the credentials; it may be empty, but it must be there.
+fn part(reader: &mut Reader<'_>, credentials: &Settings<'_>, key: &str) -> Option<String> {
+    match credentials.given(key) {
+        Some(node) if node.is_null() => Some(String::new()),
+        Some(node) => reader.text(key, node),
+        None => {
+            let message = format!("\"credentials\" needs the key \"{key}\"");
+            reader.push(Diagnostic::error(codes::MISSING, credentials.span, message));
+            None
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod place;
+mod run;
 
 use std::process::Command;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ fn settings_are_read() {
         ("{tags: ['-a/b']}", "\"-a\" is no part of one"),
         ("{tags: [a], push: yes}", "\"push\" is true or false"),
         ("{tags: [a], credentials: {username: a}}", "needs the key \"password\""),
+        ("{tags: [a], credentials: {password: ''}}", "needs the key \"username\""),
         ("{tags: [a], platforms: [linux/arm64]}", "\"platforms\", which this version reads but cannot do yet"),
         ("{tags: [a], contxt: b}", "did you mean \"context\"?"),
     ] {
@@ -60,6 +62,11 @@ async fn the_preview_says_what_would_be_built_and_what_would_be_refused() {
     );
     let missing = place.task.preview(&spec("{tags: [a]}"), &place.ctx).await.unwrap().refused;
     assert!(missing[0].starts_with("there is no Dockerfile \"Dockerfile\" in the context \".\""), "{missing:?}");
+    // A secret that is not there is no mistake of the file, but of the run.
+    let text = "{context: app, tags: [r.local/a:1], push: true, credentials: {username: a, password: }}";
+    assert_eq!(place.task.preview(&spec(text), &place.ctx).await.unwrap().refused, Vec::<String>::new());
+    let error = place.run(text).await.expect_err("there is no password").to_string();
+    assert!(error.contains("is the secret that it names set for this stage?"), "{error}");
     place.ctx.identity.untrusted = true;
     let refused =
         place.run("{context: app, tags: [r.local/a:1], push: true}").await.expect_err("it is untrusted").to_string();
@@ -100,7 +107,7 @@ async fn a_build_has_its_arguments_labels_target_and_only_what_is_not_ignored() 
     assert_eq!(output(&end, "ref"), format!("{name}:1"));
     assert_eq!(end.facts["digest"], serde_json::Value::Null);
     let log = place.ctx.log_text();
-    assert!(log.contains("mode is prod") && log.contains("files and folders"), "{log}");
+    assert!(log.contains("mode is prod") && log.contains("context \"app\": 4 entries, "), "{log}");
     let inside =
         docker(&["run", "--rm", &format!("{name}:2"), "sh", "-c", "cat /mode; cd /app; find . -type f | sort"]);
     assert_eq!(inside, "prod\n./.dockerignore\n./Dockerfile\n./keep.md\n./main\n");
