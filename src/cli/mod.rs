@@ -5,7 +5,6 @@ pub mod artifacts;
 pub mod backup;
 mod cancel;
 pub mod config;
-pub mod deploy;
 pub mod eval;
 pub mod github;
 pub mod graph;
@@ -19,7 +18,6 @@ mod preview;
 pub mod prune;
 pub mod rerun;
 pub mod resume;
-pub mod rollback;
 pub mod run;
 pub mod runners;
 pub mod runs;
@@ -73,10 +71,6 @@ pub enum Command {
     Approve(approve::Args),
     /// Rejects a stage that waits for people.
     Reject(approve::Args),
-    /// Looks at releases, and gives orders to a deploy under way.
-    Deploy(deploy::Args),
-    /// Takes an application back.
-    Rollback(rollback::Args),
     /// Takes up an interrupted run.
     Resume(resume::Args),
     /// Runs a finished run again.
@@ -112,8 +106,6 @@ fn dispatch(cli: &Cli) -> Exit {
         Command::Backup(args) => backup::run(args),
         Command::Approve(args) => approve::run(args, true),
         Command::Reject(args) => approve::run(args, false),
-        Command::Deploy(args) => deploy::run(args),
-        Command::Rollback(args) => rollback::run(args),
         Command::Resume(args) => resume::run(args),
         Command::Rerun(args) => rerun::run(args),
         Command::Artifacts(args) => artifacts::run(args),

@@ -24,7 +24,6 @@ mod preflight;
 mod preview;
 pub mod release;
 pub mod render;
-pub mod rollback;
 pub mod rolling;
 mod route;
 pub mod sides;
@@ -37,6 +36,5 @@ mod takeover;
 mod task;
 pub mod traffic;
 mod watch;
-mod withdraw;
 
 pub use task::DeployTask;

@@ -1,6 +1,5 @@
 //! Tasks: what typed stages do in the engine's process. The rooms that do them are adapters of their own.
 
-pub mod alone;
 pub mod contract;
 pub mod keyed;
 pub mod testing;
