@@ -148,7 +148,7 @@ impl Live<'_> {
     }
 
     /// The moment when what is waited for under `key` must be there: the first call's counts, also after a crash.
-    async fn deadline(&self, key: &str) -> Result<Timestamp, TaskError> {
+    pub(super) async fn deadline(&self, key: &str) -> Result<Timestamp, TaskError> {
         let limit = self.spec.progress_deadline;
         remember(self.ctx, &format!("deadline-{key}"), || async { Ok(later(self.ctx.now(), limit)) }).await
     }

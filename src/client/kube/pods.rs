@@ -8,11 +8,14 @@ use kube::client::Body;
 use tokio::io::AsyncReadExt;
 
 use super::kind::segment;
-use super::{Cluster, KubeError, POD, at, refused};
+use super::{Cluster, KubeError, POD, SERVICE, at, refused};
 use crate::diagnostic::chain;
 
 /// Output of a command, or an answer's body, beyond this is cut.
 const MAX_BYTES: usize = 8 << 20;
+
+/// A port that has not refused a connection for so long has taken it.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What a pod answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +39,27 @@ impl Cluster {
         limit: Duration,
     ) -> Result<HttpReply, KubeError> {
         let what = format!("ask {} for {path} on port {port}", at(&POD, namespace, pod));
-        let path = path.trim_start_matches('/');
-        let uri = format!("{}:{port}/proxy/{path}", POD.path(namespace, Some(pod)));
+        let uri = format!("{}:{port}/proxy/{}", POD.path(namespace, Some(pod)), path.trim_start_matches('/'));
+        self.ask(uri, what, limit).await
+    }
+
+    /// The same of a Service's port.
+    pub async fn proxy_service(
+        &self,
+        namespace: &str,
+        service: &str,
+        port: u16,
+        secure: bool,
+        path: &str,
+        limit: Duration,
+    ) -> Result<HttpReply, KubeError> {
+        let what = format!("ask {} for {path} on port {port}", at(&SERVICE, namespace, service));
+        let name = if secure { format!("https:{service}:{port}") } else { format!("{service}:{port}") };
+        let uri = format!("{}/proxy/{}", SERVICE.path(namespace, Some(&name)), path.trim_start_matches('/'));
+        self.ask(uri, what, limit).await
+    }
+
+    async fn ask(&self, uri: String, what: String, limit: Duration) -> Result<HttpReply, KubeError> {
         let failed = |reason: String| KubeError::Other { what: what.clone(), reason };
         let request = http::Request::builder().method("GET").uri(uri).body(Body::empty());
         let request = request.map_err(|error| failed(error.to_string()))?;
@@ -53,6 +75,28 @@ impl Cluster {
         match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(failed(format!("no answer within {}", crate::clock::humanize(limit)))),
+        }
+    }
+
+    /// Whether a pod's port takes a connection.
+    pub async fn dial(&self, namespace: &str, pod: &str, port: u16, limit: Duration) -> Result<(), KubeError> {
+        let what = format!("connect to port {port} of {}", at(&POD, namespace, pod));
+        let failed = |reason: String| KubeError::Other { what: what.clone(), reason };
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let dialled = async {
+            let mut forward = api.portforward(pod, &[port]).await.map_err(|error| failed(chain(&error)))?;
+            let refused = forward.take_error(port);
+            // A refusal comes at once; a server that waits for the client's first word says nothing.
+            let refused = match refused {
+                Some(refused) => tokio::time::timeout(QUIET, refused).await.ok().flatten(),
+                None => None,
+            };
+            forward.abort();
+            refused.map_or(Ok(()), |reason| Err(failed(reason.trim().to_owned())))
+        };
+        match tokio::time::timeout(limit, dialled).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(failed(format!("no connection within {}", crate::clock::humanize(limit)))),
         }
     }
 

@@ -127,7 +127,8 @@ impl Watcher {
 
     async fn look(&mut self, when: When) -> Look {
         let started = Instant::now();
-        let sample = tokio::time::timeout(SAMPLE, sample(&self.cluster, &self.source, &self.namespace, &self.tracks)).await;
+        let sample =
+            tokio::time::timeout(SAMPLE, sample(&self.cluster, &self.source, &self.namespace, &self.tracks)).await;
         let sample = match sample {
             Ok(sample) => sample,
             Err(_) => Err(format!("no sample within {}", crate::clock::humanize(SAMPLE))),
@@ -146,14 +147,8 @@ impl Watcher {
                 if failed.is_empty() && !self.judge.gauges.is_empty() {
                     let (new, old): (Vec<_>, Vec<_>) =
                         (sample.new_pods.iter().collect(), sample.old_pods.iter().collect());
-                    let gauges = self.source.gauges(
-                        &self.cluster,
-                        &self.namespace,
-                        &mut self.judge,
-                        &self.spec,
-                        &new,
-                        &old,
-                    );
+                    let gauges =
+                        self.source.gauges(&self.cluster, &self.namespace, &mut self.judge, &self.spec, &new, &old);
                     trouble = trouble.or(gauges.await);
                 }
                 trouble
@@ -224,10 +219,8 @@ async fn sample(cluster: &Cluster, source: &Source, namespace: &str, tracks: &Tr
     let runs = |pod: &&Json| Seen::read(pod).is_some() && pod["status"]["phase"] == "Running";
     let (ask_new, ask_old): (Vec<_>, Vec<_>) =
         (new_pods.iter().filter(runs).collect(), old_pods.iter().filter(runs).collect());
-    let (counted, counted_old) = tokio::join!(
-        source.counted(cluster, namespace, &ask_new),
-        source.counted(cluster, namespace, &ask_old)
-    );
+    let (counted, counted_old) =
+        tokio::join!(source.counted(cluster, namespace, &ask_new), source.counted(cluster, namespace, &ask_old));
     let seen: Vec<Seen> = new_pods.iter().filter_map(Seen::read).collect();
     let pods = |all: &[Seen], counters: &std::collections::BTreeMap<String, Counters>| -> Pods {
         let pod = |seen: &Seen| Pod {

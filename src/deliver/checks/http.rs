@@ -1,51 +1,81 @@
-//! Checks of what runs, before it gets traffic.
+//! HTTP checks: on the environment's URL, or on the pods themselves through the API server.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use super::ground::Ground;
-use super::halt::{Halt, Reason};
-use super::live::{Live, failed};
-use super::{manifest, sides, signs};
+use super::Target;
 use crate::client::kube::{Cluster, HttpReply, POD};
+use crate::deliver::{sides, signs};
+use crate::diagnostic::chain;
 use crate::stage::checks::HttpCheck;
-use crate::task::contract::effect;
 
-/// The smoke checks of a deploy, on each of the new version's pods.
-pub async fn smoke(live: &Live<'_>, key: &str, pods: &str) -> Result<(), Halt> {
-    let checks = &live.spec.smoke;
-    let until = super::drain::later(live.ctx.now(), live.spec.progress_deadline);
-    for check in &checks.http {
-        loop {
-            live.stopped()?;
-            match on_pods(&live.cluster, &live.namespace, pods, check).await {
-                Ok(()) => break,
-                Err(why) if live.ctx.now() >= until => {
-                    return Err(Halt::Back(Reason::new(format!("smoke check {}: {why}", check.target))));
-                }
-                Err(why) => live.ctx.state(&format!("smoke check {}: {why}", check.target)),
-            }
-            tokio::time::sleep(check.every.min(Duration::from_secs(1))).await;
+/// So much of a body is looked through.
+const MAX_BODY: usize = 8 << 20;
+
+/// Asks once.
+pub(super) async fn once(target: &Target<'_>, check: &HttpCheck) -> Result<(), String> {
+    let url = match (&target.url, check.is_url()) {
+        (_, true) => check.target.clone(),
+        (Some(url), false) if !check.from_namespace => {
+            format!("{}/{}", url.trim_end_matches('/'), check.target.trim_start_matches('/'))
         }
-        live.ctx.log(&format!("smoke check {} passed on the new pods", check.target)).await;
+        // Within the namespace the pods themselves answer.
+        _ => return on_pods(target.cluster, &target.namespace, &target.pods, check).await,
+    };
+    if check.from_namespace {
+        return through_service(target, &url, check).await;
     }
-    for path in &checks.jobs {
-        let root = live.ctx.workspace();
-        let mut job = manifest::of_file(live.ctx, root, &root.join(path))?.pop().unwrap_or_default();
-        let name = format!("{}-{}", sides::name(&job), live.release);
-        job["metadata"]["name"] = Json::from(name.as_str());
-        job["metadata"]["namespace"] = Json::from(live.namespace.as_str());
-        let act = || async { live.apply(&job).await.map(|_| ()) };
-        effect(live.ctx, &format!("{key}-job-{name}"), json!({"job": name}), act, || async { Ok(None) }).await?;
-        live.job_done(&format!("{key}-{name}"), &name).await?;
+    let began = crate::clock::instant();
+    let answer = ask(&url, check.timeout).await?;
+    judge(check, &answer, began.elapsed())
+}
+
+/// A URL as it is asked from within the namespace: its host names a Service, which the API server asks.
+async fn through_service(target: &Target<'_>, url: &str, check: &HttpCheck) -> Result<(), String> {
+    let url = url::Url::parse(url).map_err(|error| format!("\"{url}\" is no URL: {error}"))?;
+    let host = url.host_str().unwrap_or_default();
+    let mut parts = host.split('.');
+    let (service, namespace) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(&target.namespace));
+    let port = url.port_or_known_default().unwrap_or(80);
+    let path = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let secure = url.scheme() == "https";
+    let began = crate::clock::instant();
+    let answer = target.cluster.proxy_service(namespace, service, port, secure, &path, check.timeout).await;
+    judge(check, &answer.map_err(|error| error.to_string())?, began.elapsed())
+}
+
+async fn ask(url: &str, limit: Duration) -> Result<HttpReply, String> {
+    static CLIENT: OnceLock<Result<reqwest::Client, String>> = OnceLock::new();
+    let client = CLIENT.get_or_init(|| {
+        // A check wants to see the answer of what it asks, not of where that leads.
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0);
+        client.build().map_err(|error| format!("failed to prepare to ask: {}", chain(&error)))
+    });
+    let client = client.as_ref().map_err(Clone::clone)?;
+    let failed = |error: reqwest::Error| {
+        if error.is_timeout() {
+            return format!("no answer within {}", crate::clock::humanize(limit));
+        }
+        chain(&error.without_url())
+    };
+    let mut response = client.get(url).timeout(limit).send().await.map_err(failed)?;
+    let mut body = Vec::new();
+    while body.len() < MAX_BODY
+        && let Some(chunk) = response.chunk().await.map_err(failed)?
+    {
+        body.extend_from_slice(&chunk);
     }
-    Ok(())
+    Ok(HttpReply { status: response.status().as_u16(), headers: Vec::new(), body })
 }
 
 /// One check on every ready pod of a selector; the reason when one does not answer as it should, or there is none.
-pub async fn on_pods(cluster: &Cluster, namespace: &str, pods: &str, check: &HttpCheck) -> Result<(), String> {
-    let all = cluster.list(&POD, namespace, pods).await.map_err(|e| failed(&e).to_string())?;
+pub(super) async fn on_pods(cluster: &Cluster, namespace: &str, pods: &str, check: &HttpCheck) -> Result<(), String> {
+    let all = cluster.list(&POD, namespace, pods).await.map_err(|error| error.to_string())?;
     let ready: Vec<&Json> = all.iter().filter(|pod| signs::is_ready(pod)).collect();
     if ready.is_empty() {
         return Err("no pod is ready".to_owned());
@@ -61,7 +91,7 @@ pub async fn on_pods(cluster: &Cluster, namespace: &str, pods: &str, check: &Htt
 }
 
 /// Whether an answer is as the check wants it.
-pub fn judge(check: &HttpCheck, answer: &HttpReply, took: Duration) -> Result<(), String> {
+fn judge(check: &HttpCheck, answer: &HttpReply, took: Duration) -> Result<(), String> {
     let good = check.status.map_or((200..400).contains(&answer.status), |status| status == answer.status);
     if !good {
         let wanted = check.status.map_or("200 to 399".to_owned(), |status| status.to_string());
@@ -85,7 +115,7 @@ pub fn judge(check: &HttpCheck, answer: &HttpReply, took: Duration) -> Result<()
 }
 
 /// The port that a pod is asked on: its readiness probe's, else its first.
-pub fn port_of(pod: &Json) -> Option<u16> {
+fn port_of(pod: &Json) -> Option<u16> {
     let containers = pod["spec"]["containers"].as_array()?;
     let ports = || containers.iter().flat_map(|one| one["ports"].as_array().into_iter().flatten());
     let number = |port: &Json| port.as_u64().and_then(|port| u16::try_from(port).ok());
@@ -98,6 +128,8 @@ pub fn port_of(pod: &Json) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
