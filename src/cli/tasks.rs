@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backup::BackupTask;
 use crate::client::docker::Engine;
-use crate::deliver::DeployTask;
+use crate::deliver::{DeployTask, VerifyTask};
 use crate::forge::release::ReleaseTask;
 use crate::image::BuildTask;
 use crate::notify::{MailDefaults, NotifyTask, Post};
@@ -39,6 +39,7 @@ impl Tasks for LocalTasks {
             TaskKind::Scan => Arc::new(ScanTask::new()),
             TaskKind::Build => Arc::new(BuildTask::new(Arc::new(Engine::from_environment()))),
             TaskKind::Deploy => Arc::new(DeployTask),
+            TaskKind::Verify => Arc::new(VerifyTask),
             TaskKind::Notify => Arc::new(NotifyTask::new(self.post.clone(), self.mail.clone())),
             TaskKind::Backup => {
                 let config = super::config::load().map_err(|e| TaskError::failed(e.to_string()))?;

@@ -35,6 +35,8 @@ mod strategy_tests;
 mod takeover;
 mod task;
 pub mod traffic;
+mod verify;
 mod watch;
 
 pub use task::DeployTask;
+pub use verify::VerifyTask;

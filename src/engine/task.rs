@@ -11,7 +11,7 @@ use crate::event::{Event, Outcome};
 use crate::id::StepKey;
 use crate::model::Job;
 use crate::stage::settings::{Reader, evaluated};
-use crate::stage::{TaskKind, Typed, kind_of};
+use crate::stage::{Environment, TaskKind, Typed, kind_of};
 use crate::state::StepState;
 use crate::task::contract::{Task, TaskCtx, TaskEnd, TaskError, TaskSpec};
 
@@ -111,7 +111,7 @@ impl Attempt<'_> {
         match typed {
             Some(typed) if !diagnostics.has_errors() => Ok(TaskSpec {
                 typed,
-                environment: self.facts.environment.clone(),
+                environment: self.environment_of(kind),
                 incident: self.run.incident.clone(),
                 before: self.before.clone(),
             }),
@@ -124,6 +124,17 @@ impl Attempt<'_> {
                 Err(format!("the settings of \"{}\" are wrong: {}", kind.name(), wrong.join("; ")))
             }
         }
+    }
+
+    /// The stage's environment; a verification that names none is of the one that the deploys before it went to.
+    fn environment_of(&self, kind: TaskKind) -> Option<Environment> {
+        let own = self.facts.environment.clone();
+        if own.is_some() || kind != TaskKind::Verify {
+            return own;
+        }
+        let deploys = self.before.iter().rev().filter(|before| before.kind == TaskKind::Deploy);
+        let name = deploys.filter_map(|before| before.facts["environment"].as_str()).next()?;
+        Some(self.run.environment(name))
     }
 
     fn task_of(&self, kind: TaskKind) -> Result<Arc<dyn Task>, TaskError> {

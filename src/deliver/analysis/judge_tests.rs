@@ -180,7 +180,7 @@ fn a_reading_says_what_was_measured_of_how_much_and_how_sure() {
     let sample = Counters { requests: 64.0, errors: 20.0, ..Counters::default() };
     let Verdict::Fail(readings) = Judge::new(errors(gate)).look(&sample, None, When::Going) else { panic!("it fails") };
     let reading = &readings[0];
-    assert_eq!((reading.measured.as_str(), reading.limit.as_str(), reading.samples), ("31.3 %", "5 %", 64));
-    assert_eq!(reading.confidence, "99.9 % sure of at least 15.9 %");
+    assert_eq!((reading.measured.as_str(), reading.limit.as_str(), reading.samples), ("31.2 %", "5 %", 64));
+    assert_eq!(reading.confidence, "99.9 % sure of at least 16.1 %");
     assert_eq!(reading.severity, "P1");
 }

@@ -42,13 +42,22 @@ pub struct Target<'t> {
     /// A label selector of the pods.
     pub pods: String,
     /// The Deployments.
-    pub deployments: Vec<String>,
-    /// Images by container that must run.
-    pub images: Vec<(String, String)>,
+    pub workloads: Vec<Workload>,
     /// What the keys of effects begin with.
     pub key: String,
     /// What is put behind the names of Jobs: each runs once a release.
     pub suffix: String,
+}
+
+/// A Deployment that is checked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Workload {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Images by container that must run.
+    pub images: Vec<(String, String)>,
 }
 
 /// Why checks are not good.
@@ -192,14 +201,14 @@ pub async fn smoke(live: &Live<'_>, key: &str, pods: &str) -> Result<(), Halt> {
     }
     let until = live.deadline(&format!("{key}-smoke")).await?;
     let all = super::ground::Ground::list(live, super::ground::What::Deployment, "").await?;
+    let workload = |name| Workload { namespace: live.namespace.clone(), name, images: live.rendered.images.clone() };
     let target = Target {
         cluster: &live.cluster,
         ctx: live.ctx,
         namespace: live.namespace.clone(),
         url: None,
         pods: pods.to_owned(),
-        deployments: of_pods(&all, pods),
-        images: live.rendered.images.clone(),
+        workloads: of_pods(&all, pods).into_iter().map(workload).collect(),
         key: key.to_owned(),
         suffix: live.release.to_string(),
     };
@@ -238,9 +247,7 @@ mod tests {
 
     #[test]
     fn deployments_are_those_whose_pods_are_taken() {
-        let deployment = |name: &str, track: &str| {
-            json!({"metadata": {"name": name}, "spec": {"template": {"metadata": {"labels": {"app": "a", "slipway.dev/track": track}}}}})
-        };
+        let deployment = |name: &str, track: &str| json!({"metadata": {"name": name}, "spec": {"template": {"metadata": {"labels": {"app": "a", "slipway.dev/track": track}}}}});
         let all = [deployment("a-blue", "blue"), deployment("a-green", "green")];
         assert_eq!(of_pods(&all, "app=a,slipway.dev/track=green"), ["a-green"]);
         assert_eq!(of_pods(&all, "app=a").len(), 2);

@@ -2,21 +2,21 @@
 
 use serde_json::Value as Json;
 
-use super::Target;
+use super::{Target, Workload};
 use crate::client::kube::{DEPLOYMENT, HPA, POD};
 use crate::deliver::{sides, signs};
 
 /// All pods updated and available, on the images asked for, without restarts.
 pub(super) async fn pods_ready(target: &Target<'_>) -> Result<(), String> {
-    if target.deployments.is_empty() {
+    if target.workloads.is_empty() {
         return Err(format!("no deployment is found in namespace \"{}\"", target.namespace));
     }
-    for name in &target.deployments {
-        let live = target.cluster.get(&DEPLOYMENT, &target.namespace, name).await.map_err(|error| error.to_string())?;
+    for Workload { namespace, name, images } in &target.workloads {
+        let live = target.cluster.get(&DEPLOYMENT, namespace, name).await.map_err(|error| error.to_string())?;
         out(&live)?;
-        let pods = target.cluster.list(&POD, &target.namespace, &sides::pod_selector(&live)).await;
+        let pods = target.cluster.list(&POD, namespace, &sides::pod_selector(&live)).await;
         for pod in pods.map_err(|error| error.to_string())? {
-            as_asked(&pod, &target.images)?;
+            as_asked(&pod, images)?;
         }
     }
     Ok(())
@@ -68,16 +68,19 @@ fn as_asked(pod: &Json, images: &[(String, String)]) -> Result<(), String> {
 
 /// The autoscaler of each Deployment that has one, of at least one.
 pub(super) async fn autoscaler_able(target: &Target<'_>) -> Result<(), String> {
-    let all = target.cluster.list(&HPA, &target.namespace, "").await.map_err(|error| error.to_string())?;
-    let of = |autoscaler: &&Json| {
-        let scaled = &autoscaler["spec"]["scaleTargetRef"];
-        scaled["kind"] == "Deployment" && target.deployments.iter().any(|name| scaled["name"] == name.as_str())
-    };
-    let mut found = all.iter().filter(of).peekable();
-    if found.peek().is_none() {
-        return Err(format!("no autoscaler scales {}", target.deployments.join(", ")));
+    let mut found = false;
+    for Workload { namespace, name, .. } in &target.workloads {
+        let all = target.cluster.list(&HPA, namespace, "").await.map_err(|error| error.to_string())?;
+        for autoscaler in &all {
+            let scaled = &autoscaler["spec"]["scaleTargetRef"];
+            if scaled["kind"] == "Deployment" && scaled["name"] == name.as_str() {
+                found = true;
+                able(autoscaler)?;
+            }
+        }
     }
-    found.try_for_each(able)
+    let names: Vec<&str> = target.workloads.iter().map(|workload| workload.name.as_str()).collect();
+    if found { Ok(()) } else { Err(format!("no autoscaler scales deployment {}", names.join(", "))) }
 }
 
 fn able(autoscaler: &Json) -> Result<(), String> {

@@ -45,7 +45,7 @@ fn service_of<'h>(host: &'h str, namespace: &'h str) -> (Option<&'h str>, &'h st
 
 async fn within(target: &Target<'_>, namespace: &str, service: &Json, port: u16) -> Result<(), String> {
     let name = sides::name(service);
-    let labels = sides::labels(service, "/spec/selector").cloned().unwrap_or_default();
+    let labels = service["spec"]["selector"].as_object().cloned().unwrap_or_default();
     let pairs = labels.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
     let selector = pairs.collect::<Vec<_>>().join(",");
     let pods = target.cluster.list(&POD, namespace, &selector).await.map_err(|error| error.to_string())?;
