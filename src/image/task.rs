@@ -295,7 +295,8 @@ fn end(settings: &Build, first: &Name, image: String, digest: Option<String>) ->
     let shown = digest.clone().unwrap_or_else(|| image.clone());
     TaskEnd {
         outputs: vec![("ref".to_owned(), reference.clone()), ("digest".to_owned(), shown)],
-        facts: json!({"ref": reference, "digest": digest, "tags": settings.tags, "image": image, "pushed": settings.push}),
+        // A deploy takes "ref" for an image that every node can have.
+        facts: json!({"ref": digest.as_ref().map(|_| &reference), "digest": digest, "tags": settings.tags, "image": image, "pushed": settings.push}),
     }
 }
 
