@@ -44,6 +44,11 @@ fn every_exit_code_is_documented() {
         Exit::NotFound,
         Exit::Lost,
         Exit::Waiting,
+        Exit::RolledBack,
+        Exit::NotHealthy,
+        Exit::Locked,
+        Exit::Drift,
+        Exit::Preflight,
         Exit::Internal,
     ];
     for exit in all {
