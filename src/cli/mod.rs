@@ -1,10 +1,12 @@
 //! The command line: one file a subcommand. Adapters are put together here.
 
+mod alone;
 pub mod approve;
 pub mod artifacts;
 pub mod backup;
 mod cancel;
 pub mod config;
+pub mod deploy;
 pub mod eval;
 pub mod github;
 pub mod graph;
@@ -13,11 +15,13 @@ pub mod launch;
 pub mod load;
 pub mod logs;
 pub mod notices;
+mod place;
 pub mod plan;
 mod preview;
 pub mod prune;
 pub mod rerun;
 pub mod resume;
+pub mod rollback;
 pub mod run;
 pub mod runners;
 pub mod runs;
@@ -75,6 +79,10 @@ pub enum Command {
     Resume(resume::Args),
     /// Runs a finished run again.
     Rerun(rerun::Args),
+    /// Shows what is deployed, and gives orders to a deploy under way.
+    Deploy(deploy::Args),
+    /// Takes an application's release back.
+    Rollback(rollback::Args),
     /// Lists or brings out files kept with a run.
     Artifacts(artifacts::Args),
     /// Takes webhooks of forges and runs pipelines for them.
@@ -108,6 +116,8 @@ fn dispatch(cli: &Cli) -> Exit {
         Command::Reject(args) => approve::run(args, false),
         Command::Resume(args) => resume::run(args),
         Command::Rerun(args) => rerun::run(args),
+        Command::Deploy(args) => deploy::run(args),
+        Command::Rollback(args) => rollback::run(args),
         Command::Artifacts(args) => artifacts::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Prune(args) => prune::run(args),

@@ -24,6 +24,7 @@ mod preflight;
 mod preview;
 pub mod release;
 pub mod render;
+pub mod rollback;
 pub mod rolling;
 mod route;
 pub mod sides;

@@ -280,7 +280,7 @@ pub async fn restore_rest(live: &Live<'_>, hands: &Hands<'_>, previous: &Release
 }
 
 /// Waits for a workload on the way back: a cancelled run still puts things right.
-async fn wait_back(live: &Live<'_>, kind: &crate::client::kube::Kind, name: &str) -> Result<(), Halt> {
+pub(super) async fn wait_back(live: &Live<'_>, kind: &crate::client::kube::Kind, name: &str) -> Result<(), Halt> {
     let until = super::drain::later(live.ctx.now(), live.spec.progress_deadline);
     loop {
         let now = live.cluster.get(kind, &live.namespace, name).await.map_err(|e| failed(&e))?;
