@@ -267,7 +267,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            "shop  10       rolled back  canary    1970-01-01T00:00:00Z  01234567  r1   shop@sha256:abc"
+            "shop  10       rolled back  canary    1970-01-01T00:00:00.000Z  01234567  r1   shop@sha256:abc"
         );
         assert!(lines[2].starts_with("shop  9        deployed     canary"), "{text}");
     }

@@ -4,6 +4,8 @@
 
 mod blue_green;
 mod canary;
+mod guards;
 mod moodify;
 mod rolling;
 mod support;
+mod ways_back;

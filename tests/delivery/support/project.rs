@@ -105,6 +105,11 @@ stages:
         self.command(args).output().unwrap().into()
     }
 
+    /// Deletes all that Slipway knows of runs.
+    pub(crate) fn forget_runs(&self) {
+        fs::remove_dir_all(self.temp.path().join("state")).unwrap();
+    }
+
     /// Runs the pipeline for an image of the application.
     pub(crate) fn release(&self, tag: &str) -> Ran {
         let image = format!("IMAGE={}:{tag}", self.images);
