@@ -19,7 +19,7 @@ use super::hands::{About, Hands};
 use super::lease::Lease;
 use super::live::{Live, failed};
 use super::objects::Objects;
-use super::release::{self, Status};
+use super::release::{self, Release, Status};
 use super::render::Rendered;
 use crate::client::kube::Cluster;
 use crate::event::{Ending, TaskReport};
@@ -68,7 +68,7 @@ pub async fn find(ask: &Ask<'_>) -> Result<Way, TaskError> {
 }
 
 /// Takes the release back, under the application's lease. An error that is no [`TaskError::Gone`] means that what serves may
-/// not be healthy: a person was paged.
+/// not be healthy: the caller calls a person.
 pub async fn take_back(ask: &Ask<'_>, ctx: &dyn TaskCtx) -> Result<TakenBack, TaskError> {
     let identity = ctx.identity();
     let run = identity.run.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -129,32 +129,38 @@ async fn under_lease(ask: &Ask<'_>, ctx: &dyn TaskCtx, lease: Lease) -> (Result<
         act::act(&live, &hands, &way, target).await?;
         let act = || async { put_on_record(ask, &way).await };
         effect(ctx, "record", json!({"from": way.from, "to": way.to}), act, || async { Ok(None) }).await?;
-        ctx.report(report(&about, &way)).await
+        ctx.report(report(&about, &way, &releases)).await
     };
     let result = match done.await {
         Ok(()) => Ok(TakenBack { from: way.from, to: way.to, strategy: way.strategy().to_owned() }),
         Err(error @ (TaskError::Gone(_) | TaskError::Paused | TaskError::Cancelled)) => Err(error),
-        Err(error) => stranded(ask, &hands, &error).await,
+        Err(error) => Err(stranded(ask, &error)),
     };
     (result, live.lease)
 }
 
 /// The way back failed on its way: a person must look.
-async fn stranded(ask: &Ask<'_>, hands: &Hands<'_>, error: &TaskError) -> Result<TakenBack, TaskError> {
+fn stranded(ask: &Ask<'_>, error: &TaskError) -> TaskError {
     let text = format!(
         "taking \"{}\" in namespace \"{}\" back failed: {error}; look at what serves, then run `slipway rollback {}` again",
         ask.app, ask.namespace, ask.app
     );
-    hands.page(crate::stage::Severity::P0, &text).await?;
     let ending = match error {
         TaskError::Failed { ending: Some(ending), .. } => *ending,
         _ => Ending::Unhealthy,
     };
-    Err(TaskError::ended(text, ending, TaskEnd::default()))
+    TaskError::ended(text, ending, TaskEnd::default())
 }
 
-fn report(about: &About, way: &Way) -> TaskReport {
-    let named = |number: Option<u64>| number.map(|number| format!("release {number}")).unwrap_or_default();
+fn report(about: &About, way: &Way, releases: &[Release]) -> TaskReport {
+    let named = |number: Option<u64>| {
+        let known = releases.iter().find(|release| Some(release.number) == number);
+        let images = known.map(|release| release.images.iter().map(|(_, image)| image.clone()).collect::<Vec<_>>());
+        images.map_or_else(
+            || number.map(|number| format!("release {number}")).unwrap_or_default(),
+            |list| list.join(", "),
+        )
+    };
     TaskReport::RolledBack {
         app: about.app.clone(),
         environment: about.environment.clone(),

@@ -7,21 +7,20 @@ mod preview;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
 
 use super::checks::{self, Bad, Target};
 use super::drain::later;
 use super::halt::Reason;
-use super::live::failed;
 use super::orders::Orders;
+use super::rollback;
 use super::task::connect;
-use super::{release, rollback};
 use crate::client::kube::Cluster;
 use crate::clock::Timestamp;
 use crate::event::{Ending, TaskReport};
 use crate::stage::verify::VerifyOnFail;
 use crate::stage::{Severity, Typed, Verify};
-use crate::task::contract::{Preview, Surroundings, Task, TaskCtx, TaskEnd, TaskError, TaskSpec, effect, remember};
+use crate::task::contract::{Preview, Surroundings, Task, TaskCtx, TaskEnd, TaskError, TaskSpec, remember};
+use crate::task::keyed::Keyed;
 
 use app::App;
 use gates::Gates;
@@ -97,8 +96,6 @@ impl Task for VerifyTask {
 
 /// The record of what was bad.
 const BAD: &str = "bad";
-/// Time for what served before to be ready again.
-const DEADLINE: Duration = Duration::from_secs(300);
 
 fn of(spec: &TaskSpec) -> Result<&Verify, TaskError> {
     match &spec.typed {
@@ -203,38 +200,19 @@ async fn act(
     }
 }
 
-/// Takes an application back to the release before. Once: what went back on record does not go further back after a crash.
+/// Takes an application back to the release before. The way is chosen once: after a crash the same one is gone on with.
 async fn back(cluster: &Cluster, app: &App, ctx: &dyn TaskCtx, reason: &str) -> Result<(), TaskError> {
-    let serving = async || {
-        let releases = release::list(cluster, &app.namespace, &app.name).await.map_err(|error| failed(&error))?;
-        Ok::<_, TaskError>(release::serving(&releases).map(|release| (release.number, images(&release.images))))
+    let ask = rollback::Ask {
+        cluster,
+        namespace: &app.namespace,
+        app: &app.name,
+        environment: Some(&app.environment),
+        to: None,
+        drain: None,
+        reason,
     };
-    let act = || async {
-        ctx.report(TaskReport::RollingBack {
-            app: app.name.clone(),
-            environment: app.environment.clone(),
-            reason: reason.to_owned(),
-        })
-        .await?;
-        rollback::take_back(cluster, &app.namespace, &app.name, DEADLINE, ctx).await
-    };
-    let find = || async {
-        let is_back = serving().await?.is_some_and(|(number, _)| Some(number) != app.release);
-        Ok(is_back.then_some(()))
-    };
-    effect(ctx, &format!("back-{}", app.name), json!({"app": app.name, "release": app.release}), act, find).await?;
-    ctx.report(TaskReport::RolledBack {
-        app: app.name.clone(),
-        environment: app.environment.clone(),
-        from: app.workloads.iter().map(|workload| images(&workload.images)).collect::<Vec<_>>().join(", "),
-        to: serving().await?.map(|(_, images)| images).unwrap_or_default(),
-        healthy: true,
-    })
-    .await
-}
-
-fn images(images: &[(String, String)]) -> String {
-    images.iter().map(|(_, image)| image.clone()).collect::<Vec<_>>().join(", ")
+    let keyed = Keyed::new(ctx, format!("back-{}-", app.name));
+    rollback::take_back(&ask, &keyed).await.map(|_| ())
 }
 
 /// Calls a person.
