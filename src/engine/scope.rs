@@ -64,6 +64,8 @@ impl Scope for JobScope<'_> {
             "vars" => self.facts.vars.clone().unwrap_or_else(|| self.run.base.vars.clone()),
             "secrets" => self.facts.secrets.clone().unwrap_or_else(|| self.run.secrets.clone()),
             "environment" => super::lend::context(self.facts.environment.as_ref()?),
+            // Pods come and go: their names are put in whenever a query is asked.
+            "track" => Value::object([("pods", "${{ track.pods }}")].into_iter().collect()),
             "needs" => self.facts.needs.clone(),
             "matrix" => self.facts.matrix.clone(),
             "strategy" => self.facts.strategy.clone(),

@@ -6,7 +6,7 @@
 pub struct Contexts(u32);
 
 /// Names in the order in which messages list them; the position is the bit.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "github",
     "inputs",
     "vars",
@@ -20,6 +20,7 @@ const NAMES: [&str; 15] = [
     "steps",
     "jobs",
     "environment",
+    "track",
     "hashfiles",
     "status",
 ];
@@ -49,6 +50,8 @@ impl Contexts {
     pub const OUTPUTS: Contexts = Self::CONTAINER_ENV.with(Contexts(1 << 10));
     /// Within a step.
     pub const STEP: Contexts = Self::OUTPUTS.with(Self::HASH_FILES);
+    /// `deploy` and `verify`: queries of gates name the pods of the side that they ask about.
+    pub const DELIVERY: Contexts = Self::STEP.with(Self::TRACK);
     /// A step's `if`: no secrets.
     pub const STEP_IF: Contexts = Contexts(Self::STEP.0 & !Self::SECRETS.0 | Self::STATUS.0);
     /// Outputs of a reusable workflow.
@@ -57,8 +60,9 @@ impl Contexts {
     const SECRETS: Contexts = Contexts(1 << 6);
     const ENV: Contexts = Contexts(1 << 7);
     const ENVIRONMENT: Contexts = Contexts(1 << 12);
-    const HASH_FILES: Contexts = Contexts(1 << 13);
-    const STATUS: Contexts = Contexts(1 << 14);
+    const TRACK: Contexts = Contexts(1 << 13);
+    const HASH_FILES: Contexts = Contexts(1 << 14);
+    const STATUS: Contexts = Contexts(1 << 15);
 
     const fn with(self, other: Contexts) -> Contexts {
         Contexts(self.0 | other.0)
@@ -77,7 +81,7 @@ impl Contexts {
 
     /// Whether `name` is a context at all.
     pub fn exists(name: &str) -> bool {
-        NAMES[..13].contains(&name)
+        NAMES[..14].contains(&name)
     }
 
     /// The functions that may be called here beside those that always may.
@@ -97,7 +101,7 @@ impl Contexts {
 
     /// The allowed contexts' names.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES[..13].iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| *name)
+        NAMES[..14].iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| *name)
     }
 }
 

@@ -117,9 +117,9 @@ const TYPED: &[Key] = &[
     key("scan", Form::Any, C::STEP, "Looks for leaked secrets and vulnerabilities."),
     key("build", Form::Any, C::STEP, "Builds and pushes a container image."),
     key("backup", Form::Any, C::STEP, "Backs up a database or a cluster, and checks the backup."),
-    key("deploy", Form::Any, C::STEP, "Rolls out to Kubernetes, and takes itself back."),
+    key("deploy", Form::Any, C::DELIVERY, "Rolls out to Kubernetes, and takes itself back."),
     key("approval", Form::Any, C::NONE, "Waits for people."),
-    key("verify", Form::Any, C::STEP, "Checks that what was deployed works."),
+    key("verify", Form::Any, C::DELIVERY, "Checks that what was deployed works."),
     key("release", Form::Any, C::STEP, "Makes an annotated tag."),
     key("notify", Form::Any, C::STEP, "Sends a message, here and now."),
 ];

@@ -207,6 +207,14 @@ impl Analysis {
                 analysis.queries.extend(query(reader, &entry.key, &entry.value));
             }
         }
+        if let (Some(node), Source::Pods { .. }) = (settings.get("queries"), &analysis.source) {
+            let help = "add `prometheus: URL`";
+            reader.refuse(
+                node,
+                "\"queries\" are asked of Prometheus, and \"analysis\" names none",
+                Some(help.to_owned()),
+            );
+        }
         if let Some(number) =
             settings.get("min-requests").and_then(|node| reader.integer("min-requests", node, 1..=MANY))
         {

@@ -14,6 +14,8 @@ pub mod snapshot;
 mod source;
 pub mod stats;
 mod watcher;
+#[cfg(test)]
+mod watcher_tests;
 
 use async_trait::async_trait;
 use serde_json::Value as Json;

@@ -4,8 +4,6 @@ mod app;
 mod gates;
 mod preview;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::checks::{self, Bad, Target};
