@@ -167,7 +167,9 @@ async fn a_dead_canary_loses_its_traffic_at_once() {
         let answers = ended(load).await;
         let span = answers.span("dead").unwrap();
         println!("{means:?}: the dead canary answered for {span:?}");
-        assert!(span < Duration::from_secs(4), "{means:?}: {span:?}");
+        // Without a router pods go, and what keeps a connection to one is served until it ends.
+        let most = Duration::from_secs(if means == Means::Service { 12 } else { 4 });
+        assert!(span < most, "{means:?}: {span:?}");
         assert!(answers.lost().iter().all(|answer| answer.version() == Some("dead")), "{}", answers.tell());
         assert_eq!(field.get(What::Deployment, "backend-canary").await.unwrap(), None, "{means:?}");
         field.remove().await;
