@@ -41,6 +41,17 @@ pub struct Args {
 /// Runs `approve` (or `reject`, when `approved` is false).
 pub fn run(args: &Args, approved: bool) -> Exit {
     on_runtime(async {
+        let sent = match super::remote::Remote::of_environment(|name| std::env::var(name).ok()) {
+            Ok(Some(server)) => Some(server.decide(args, approved).await),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        };
+        if let Some(sent) = sent {
+            return sent.unwrap_or_else(|error| {
+                eprintln!("error: {error}");
+                Exit::Usage
+            });
+        }
         match decide(args, approved).await {
             Ok(exit) => exit,
             Err(error) => store_failed(&error),

@@ -1,5 +1,6 @@
 //! The server's way to plans and runs: what it asks of the command line's floor.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::diagnostic::{Diagnostics, chain};
 use crate::engine::ports::{Runners, Settings};
 use crate::event::Outcome;
-use crate::forge::connect;
+use crate::forge::contract::{Forge, Forges};
 use crate::id::RunId;
 use crate::model::{ReadOptions, codes, decode};
 use crate::plan::compile::compile;
@@ -37,6 +38,21 @@ use super::session::{Drive, drive_with};
 pub struct ServeLauncher {
     /// Its store.
     pub store: SqliteStore,
+    /// Where people reach the server.
+    pub public_url: Option<String>,
+    /// The forges of all repositories.
+    pub forges: Arc<dyn Forges>,
+    /// Whether notices may go to private networks.
+    pub private_receivers: bool,
+}
+
+/// Forges by `owner/name`.
+pub struct ProjectForges(pub HashMap<String, Arc<dyn Forge>>);
+
+impl Forges for ProjectForges {
+    fn forge(&self, repository: &str) -> Option<Arc<dyn Forge>> {
+        self.0.get(repository).cloned()
+    }
 }
 
 impl Launcher for ServeLauncher {
@@ -72,17 +88,18 @@ impl Launcher for ServeLauncher {
         };
         // Environments of a run that is not trusted are none; the plan knows that by itself too.
         let environments = if start.plan.inputs.untrusted { Vec::new() } else { repository.environments.clone() };
+        // A script of an incident runs on this machine itself.
+        let scripts = repository.host_runner && !start.plan.inputs.untrusted;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| format!("failed to start the engine: {e}"))?;
         let end = runtime.block_on(async {
             let runners: Arc<dyn Runners> = Arc::new(LocalRunners::new(self.store.state()));
-            let forge = repository.api.as_ref().and_then(|api| {
-                let forge = connect(repository.forge, &api.url, &api.token, &repository.project).ok()?;
-                Some((repository.project.clone(), forge))
-            });
-            let notices = NoticeOptions::server(forge, None, repository.host_runner, false);
+            let page = self.public_url.as_ref().map(|root| format!("{root}/runs/{run}"));
+            let mut notices = NoticeOptions::server(None, page, scripts, self.private_receivers);
+            // All of them: one outbox holds the notices of all repositories, and whoever delivers takes what is due.
+            notices.forges = Some(Arc::clone(&self.forges));
             let drive = Drive { settings: Settings::default(), environments, sinks, interrupts, notices };
             drive_with(&self.store, runners, *start, drive).await
         });

@@ -19,6 +19,7 @@ mod place;
 pub mod plan;
 mod preview;
 pub mod prune;
+pub mod remote;
 pub mod rerun;
 pub mod resume;
 pub mod rollback;

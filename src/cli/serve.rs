@@ -25,7 +25,7 @@ use crate::store::inbox::Inbox;
 use crate::store::lock::{Lock, TryLock};
 use crate::store::sqlite::{Durability, SqliteInbox, SqliteStore};
 
-use super::launch::ServeLauncher;
+use super::launch::{ProjectForges, ServeLauncher};
 
 /// Where the server listens when nobody says: on this machine only, behind a proxy that speaks TLS.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -92,7 +92,14 @@ async fn serve(args: &Args) -> Result<(), Failed> {
     let forges = forges(&config)?;
     let voice: Arc<dyn Fn(&str) + Send + Sync> =
         Arc::new(|text| eprintln!("{}", crate::report::sanitize::visible(text).replace('\n', " ")));
-    let launcher: Arc<dyn Launcher> = Arc::new(ServeLauncher { store: store.clone() });
+    let of_projects =
+        forges.iter().map(|(name, forge)| (config.repositories[name].project.clone(), Arc::clone(forge))).collect();
+    let launcher: Arc<dyn Launcher> = Arc::new(ServeLauncher {
+        store: store.clone(),
+        public_url: config.public_url.clone(),
+        forges: Arc::new(ProjectForges(of_projects)),
+        private_receivers: config.private_receivers,
+    });
     let statuses = Arc::new(Statuses::new(store.clone(), forges.clone(), config.public_url.clone()));
     let keeper = Arc::new(Keeper::new(
         Arc::clone(&config),

@@ -33,6 +33,8 @@ pub struct ServerConfig {
     pub data: Option<PathBuf>,
     /// Where people reach it: links in statuses.
     pub public_url: Option<String>,
+    /// Whether notices may go to receivers on this machine and in private networks. Link-local addresses are never reached.
+    pub private_receivers: bool,
     /// Runs at once; others wait.
     pub max_runs: usize,
     /// What whoever reads runs and logs must show; none: anybody may read.
@@ -101,6 +103,8 @@ struct ServerFile {
     data: Option<PathBuf>,
     public_url: Option<String>,
     max_runs: Option<usize>,
+    #[serde(default)]
+    private_receivers: bool,
     read_token: Option<SecretFile>,
     #[serde(default)]
     repositories: BTreeMap<String, RepositoryFile>,
@@ -205,6 +209,7 @@ impl ServerConfig {
             listen: file.listen,
             data: file.data.map(|data| folder.join(data)),
             public_url: file.public_url.map(|url| url.trim_end_matches('/').to_owned()),
+            private_receivers: file.private_receivers,
             max_runs: file.max_runs.unwrap_or(MAX_RUNS).max(1),
             read_token: file.read_token.map(|token| lookup.long(&token, "read-token")).transpose()?,
             repositories,

@@ -14,8 +14,10 @@ use super::intake::{Ended, Intake};
 
 /// Deliveries that are worked on at once.
 const AT_ONCE: usize = 4;
-/// Whoever dies of a delivery so often is not given it again.
-const MAX_TRIES: u32 = 3;
+/// A delivery over which the work broke off so often is put aside.
+const MAX_PANICS: u32 = 3;
+/// The same for one during which the server ended. That may have had other causes, so it is given more tries.
+const MAX_TRIES: u32 = 10;
 /// A delivery is put off so often; with waits that double, for about a day.
 const MAX_DELAYS: u32 = 12;
 /// The first wait and the longest.
@@ -77,12 +79,13 @@ fn one(app: &App, intake: &Intake, delivery: &Delivery, handle: &tokio::runtime:
         Err(error) => return app.say(&format!("delivery {seq} cannot be begun: {error}")),
     };
     let ended = if tries > MAX_TRIES {
-        Ended::Bad(format!("whoever worked on it broke off {MAX_TRIES} times"))
+        Ended::Bad(format!("the server ended {MAX_TRIES} times while it worked on it"))
     } else {
         // A reader that panics must not take the others' deliveries with it; the try is counted.
         match catch_unwind(AssertUnwindSafe(|| intake.work(delivery, handle))) {
             Ok(ended) => ended,
-            Err(_) => return app.say(&format!("delivery {seq} broke off, try {tries} of {MAX_TRIES}")),
+            Err(_) if tries >= MAX_PANICS => Ended::Bad(format!("the work on it broke off {tries} times")),
+            Err(_) => return app.say(&format!("the work on delivery {seq} broke off; it is tried again")),
         }
     };
     let what = format!("delivery {seq} of \"{}\"", delivery.new.repository);

@@ -59,6 +59,35 @@ fn t27_an_approval_takes_the_token_of_one_who_may() {
 }
 
 #[test]
+fn slipway_approve_decides_on_a_server() {
+    let mut ground = Ground::new(PIPELINE, "");
+    let sha = ground.commit("first");
+    ground.start();
+    ground.push("d-1", &sha);
+    let id = until_it_waits(&ground);
+    let approve = |token: &str, args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_slipway"))
+            .args(["approve", &id])
+            .args(args)
+            .env_clear()
+            .env("HOME", ground.temp.path())
+            .env("SLIPWAY_SERVER", format!("http://{}", ground.at()))
+            .env("SLIPWAY_TOKEN", token)
+            .output()
+            .unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    };
+    let (code, said) = approve("the token of nobody", &["--input", "why=x"]);
+    assert!(code == Some(2) && said.contains("401") && !said.contains("the token of nobody"), "{code:?} {said}");
+    let (code, said) = approve(ANN, &[]);
+    assert!(code == Some(2) && said.contains("why"), "{code:?} {said}");
+    let (code, said) = approve(ANN, &["--input", "why=it is time", "--comment", "go"]);
+    assert!(code == Some(0) && said.contains("stage \"gate\"") && said.contains("by \"ann\""), "{code:?} {said}");
+    assert_eq!(ground.over(1)[0]["status"], "success");
+}
+
+#[test]
 fn an_approval_is_waited_for_across_a_kill() {
     let mut ground = Ground::new(PIPELINE, "");
     let sha = ground.commit("first");

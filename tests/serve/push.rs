@@ -130,6 +130,13 @@ fn t26_a_pull_request_of_an_outsider_runs_the_base_file_without_secrets() {
     for run in &runs {
         assert_eq!((&run["pipeline"], &run["commit"]), (&"ci".into(), &head.as_str().into()), "{run}");
         assert!(run["untrusted"].is_string(), "{run}");
+        // What it was planned from: no secret's name, containers only; and no value is kept for it.
+        let folder = ground.data().join("runs").join(run["run"].as_str().unwrap());
+        let inputs: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join("inputs.json")).unwrap()).unwrap();
+        assert_eq!((&inputs["untrusted"], &inputs["secret_names"]), (&true.into(), &serde_json::json!([])));
+        assert_eq!(inputs["placement"]["runner"], "docker");
+        assert!(!folder.join("secrets").exists());
     }
     assert_eq!(ground.marked("evil"), "");
     assert!(!ground.mark("evil").exists());
