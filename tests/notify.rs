@@ -109,7 +109,7 @@ impl Place {
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let began = slipway::clock::instant();
     while !done() {
         assert!(began.elapsed() < Duration::from_secs(30), "{what} did not come");
         std::thread::sleep(Duration::from_millis(20));

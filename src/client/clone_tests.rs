@@ -1,6 +1,4 @@
 //! Fetching from a repository on this machine.
-#![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -13,6 +13,7 @@ pub mod halt;
 pub mod hands;
 mod hashed;
 mod images;
+mod keyed;
 pub mod lease;
 pub mod live;
 mod manifest;

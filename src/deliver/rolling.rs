@@ -177,10 +177,11 @@ async fn prepared(live: &Live<'_>, object: &Json) -> Result<Json, TaskError> {
             }
         }
     }
-    if workload(&object).is_some() && live.rendered.is_autoscaled(&untracked(live, &object)) {
-        if let Some(spec) = object["spec"].as_object_mut() {
-            spec.shift_remove("replicas");
-        }
+    if workload(&object).is_some()
+        && live.rendered.is_autoscaled(&untracked(live, &object))
+        && let Some(spec) = object["spec"].as_object_mut()
+    {
+        spec.shift_remove("replicas");
     }
     Ok(object)
 }

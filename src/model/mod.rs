@@ -3,6 +3,7 @@
 mod check;
 pub mod codes;
 mod data;
+mod documents;
 mod job;
 pub mod keys;
 mod limits;
@@ -27,6 +28,7 @@ mod trigger;
 mod yaml;
 
 pub use data::{Data, DataKind};
+pub use documents::documents;
 pub use job::{
     ArtifactSpec, CacheSpec, Concurrency, Container, Credentials, Defaults, EnvironmentRef, Job, Matrix, MatrixSource,
     Reports, Retry, RetryOn, ReusableCall, RunsOn, Service, Strategy, TypedStage, minutes,
@@ -39,4 +41,3 @@ pub use schema::schema;
 pub use step::{Step, StepAction};
 pub use text::{Condition, EnvEntry, EnvMap, Late, Text};
 pub use trigger::{EventFilter, InputKind, InputSpec, Patterns, Triggers};
-pub use yaml::documents;

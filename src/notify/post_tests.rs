@@ -37,11 +37,16 @@ impl Clock for Hand {
     }
 }
 
+/// Headers and body of a request that came.
+type Came = (HeaderMap, Vec<u8>);
+/// Status, header and body of an answer.
+type Answer = (u16, &'static str, &'static str);
+
 /// What came in, and what is to be answered; 200 once the answers are used up.
 #[derive(Clone, Default)]
 pub(super) struct Receiver {
-    pub(super) came: Arc<Mutex<Vec<(HeaderMap, Vec<u8>)>>>,
-    pub(super) answers: Arc<Mutex<VecDeque<(u16, &'static str, &'static str)>>>,
+    pub(super) came: Arc<Mutex<Vec<Came>>>,
+    pub(super) answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 impl Receiver {

@@ -35,9 +35,11 @@ impl Incident {
     /// Reads the settings; what is wrong is reported, and then there is none.
     pub fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
         let settings = reader.map("incident", node, &["report", "sla", "run"], &[])?;
-        let mut incident = Self::default();
-        incident.report = settings.get("report").and_then(|node| reader.text("report", node));
-        incident.run = settings.get("run").and_then(|node| reader.text("run", node));
+        let mut incident = Self {
+            report: settings.get("report").and_then(|node| reader.text("report", node)),
+            run: settings.get("run").and_then(|node| reader.text("run", node)),
+            ..Self::default()
+        };
         if let Some(node) = settings.get("sla")
             && let Some(sla) = reader.map("sla", node, &["P1", "P2"], &[])
         {

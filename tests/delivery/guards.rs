@@ -93,7 +93,8 @@ fn t_lock_of_several_deploys_at_once_one_goes_on() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let running: Vec<_> = projects.iter().map(start).collect();
-    let ran: Vec<super::support::Ran> = running.into_iter().map(|one| one.wait_with_output().unwrap().into()).collect();
+    let ran: Vec<super::support::project::Ran> =
+        running.into_iter().map(|one| one.wait_with_output().unwrap().into()).collect();
     let of = |code: i32| ran.iter().filter(|one| one.code == Some(code)).count();
     assert_eq!((of(0), of(30)), (1, 5), "{ran:?}");
     for one in ran.iter().filter(|one| one.code == Some(30)) {
@@ -121,7 +122,7 @@ fn t_lock_a_deploy_that_queues_goes_on_afterwards_and_one_that_preempts_takes_th
         });
         let second = Project::new(&namespace, &app, &format!("watch: 1s, on-busy: {on_busy}"));
         second.release("v3").exits(0).says("waiting for it");
-        let busy: super::support::Ran = busy.wait_with_output().unwrap().into();
+        let busy: super::support::project::Ran = busy.wait_with_output().unwrap().into();
         busy.exits(code);
         let object = namespace.object("deployment", "backend").unwrap();
         let image = &object["spec"]["template"]["spec"]["containers"][0]["image"];
@@ -130,7 +131,7 @@ fn t_lock_a_deploy_that_queues_goes_on_afterwards_and_one_that_preempts_takes_th
 }
 
 /// A canary at rest for a person's word; another hand sets its weight; then the word is given.
-fn drifts(on_drift: &str) -> Option<(Namespace, super::support::Ran)> {
+fn drifts(on_drift: &str) -> Option<(Namespace, super::support::project::Ran)> {
     let ground = Ground::get()?;
     let namespace = Namespace::new(ground, &format!("drift-{on_drift}"));
     let app = App::new(2, Router::Ingress);

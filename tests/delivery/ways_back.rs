@@ -10,7 +10,7 @@ fn image(namespace: &Namespace, deployment: &str) -> String {
     object["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
 }
 
-fn rollback(namespace: &Namespace, project: &Project, more: &[&str]) -> super::support::Ran {
+fn rollback(namespace: &Namespace, project: &Project, more: &[&str]) -> super::support::project::Ran {
     let mut args = vec!["rollback", "backend", "--namespace", &namespace.name, "--drain", "1s"];
     args.extend(more);
     project.slipway(&args)

@@ -1,7 +1,5 @@
 //! The watcher against an API server and a Prometheus of this process, which answer what a test puts into them.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

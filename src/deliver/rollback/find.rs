@@ -47,7 +47,7 @@ pub(super) fn way(seen: &Seen, to: Option<u64>) -> Result<Way, String> {
             seen.canary(&seen.deployments).is_some_and(|one| serving.is_some_and(|old| images(old) == images(one)));
         way.canary = Some(canary);
         let runs_it = |target: &Release| serving.is_some_and(|live| runs(live, target));
-        if !is_promoted && target.is_none_or(|target| runs_it(target)) {
+        if !is_promoted && target.is_none_or(runs_it) {
             return Ok(way);
         }
     } else if let Some(base) = base

@@ -14,11 +14,11 @@ use super::rollback;
 use super::task::connect;
 use crate::client::kube::Cluster;
 use crate::clock::Timestamp;
+use crate::deliver::keyed::Keyed;
 use crate::event::{Ending, TaskReport};
 use crate::stage::verify::VerifyOnFail;
 use crate::stage::{Severity, Typed, Verify};
 use crate::task::contract::{Preview, Surroundings, Task, TaskCtx, TaskEnd, TaskError, TaskSpec, remember};
-use crate::task::keyed::Keyed;
 
 use app::App;
 use gates::Gates;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use super::contract::{
-    ApprovalAsk, Decision, DeployOrder, Recorded, Surroundings, TaskCommand, TaskCtx, TaskError, TaskExit, TaskIdentity,
-};
 use crate::clock::Timestamp;
 use crate::event::TaskReport;
+use crate::task::contract::{
+    ApprovalAsk, Decision, DeployOrder, Recorded, Surroundings, TaskCommand, TaskCtx, TaskError, TaskExit, TaskIdentity,
+};
 
 /// The context `ctx`, in which every effect's name begins with `prefix`.
 pub struct Keyed<'a> {
