@@ -217,6 +217,14 @@ fn a_secret_that_is_not_given_leaves_its_rule_out() {
 }
 
 #[test]
+fn channels_of_a_later_version_are_refused_by_name() {
+    let place = Place::new("notify: [{teams: \"https://a\"}]\nstages: {s: {run: \"true\"}}\n");
+    let (code, said) = place.call(&["run"], &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("\"notify\" has \"teams\", which this version reads but cannot do yet"), "{said}");
+}
+
+#[test]
 fn the_approval_that_a_run_waits_for_is_told_before_it_ends_for_now() {
     let sink = Sink::default();
     let url = sink.listen();
@@ -230,6 +238,26 @@ fn the_approval_that_a_run_waits_for_is_told_before_it_ends_for_now() {
     assert!(command.starts_with("approve: slipway approve ") && command.ends_with(" ok"), "{command}");
 }
 
+/// A mail server that answers `answer` to every receiver; gives its URL.
+fn refusing(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut out = stream.try_clone().unwrap();
+            out.write_all(b"220 sink\r\n").unwrap();
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let said = if line.starts_with("RCPT") { answer } else { "250 ok" };
+                let _ = out.write_all(format!("{said}\r\n").as_bytes());
+            }
+        }
+    });
+    url
+}
+
+const MAIL: &str = "name: demo\nstages:\n  tell: {notify: {email: {to: [\"${{ vars.TO }}\", b@example.com], \
+                    from: ci@example.com}, message: \"Größe ${{ secrets.S }}\\nsecond\"}}\n";
+
 #[test]
 fn mails_reach_a_real_server() {
     let ground = Command::new("scripts/testground-smtp").output().unwrap();
@@ -238,26 +266,33 @@ fn mails_reach_a_real_server() {
         println!("skipped: no mail sink: {}", String::from_utf8_lossy(&ground.stderr));
         return;
     };
-    let place = Place::new(
-        "name: demo\nstages:\n  tell: {notify: {email: {to: [\"${{ vars.TO }}\", b@example.com], from: ci@example.com}, \
-         message: \"Größe ${{ secrets.S }}\\nsecond\"}}\n",
-    );
+    let place = Place::new(MAIL);
     let smtp = format!("smtp://{server}");
     let env = [("SLIPWAY_SMTP", smtp.as_str()), ("SLIPWAY_SECRET_S", "hunter2")];
-    let to =
-        format!("TO={}@example.com", place.path("").file_name().unwrap().to_string_lossy().trim_start_matches('.'));
-    let (code, said) = place.call(&["run", "--var", &to], &env);
+    let name = place.path("").file_name().unwrap().to_string_lossy().trim_start_matches('.').to_owned();
+    let (code, said) = place.call(&["run", "--var", &format!("TO={name}@example.com")], &env);
     assert_eq!(code, Some(0), "{said}");
-    let of_this_test = |text: &String| text.contains(&format!("RCPT TO:<{}>", to.trim_start_matches("TO=")));
-    let mails: Vec<String> = std::fs::read_dir(Path::new(folder).join("mails"))
+    // Other tests send there too.
+    let mails: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
-        .filter(of_this_test)
+        .filter(|mail| mail.contains(&format!("{name}@example.com")))
         .collect();
     assert_eq!(mails.len(), 1, "{said}");
-    assert!(mails[0].contains("RCPT TO:<b@example.com>") && mails[0].contains("From: ci@example.com"), "{}", mails[0]);
+    assert!(mails[0].contains("b@example.com") && mails[0].contains("From: ci@example.com"), "{}", mails[0]);
     assert!(!mails[0].contains("hunter2"), "{}", mails[0]);
-    let (code, said) = place.call(&["run", "--var", "TO=nobody@example.com"], &env);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("550"), "{said}");
+}
+
+#[test]
+fn a_mail_that_is_refused_fails_the_stage_and_one_that_may_pass_later_does_not() {
+    let place = Place::new(MAIL);
+    for (answer, code, words) in
+        [("550 nobody of that name", 1, "550"), ("451 come later", 0, "it stays in the outbox")]
+    {
+        let smtp = refusing(answer);
+        let env = [("SLIPWAY_SMTP", smtp.as_str()), ("SLIPWAY_SECRET_S", "hunter2")];
+        let (exit, said) = place.call(&["run", "--var", "TO=a@example.com"], &env);
+        assert_eq!(exit, Some(code), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
 }

@@ -299,6 +299,14 @@ pub fn refusals(job: &Job, source: &Source) -> Vec<Diagnostic> {
     not_yet.map(|one| if one.help.is_none() { one.help(help) } else { one }).collect()
 }
 
+/// What the file's rules of notices ask for that this version reads and cannot do yet.
+pub fn rule_refusals(pipeline: &Pipeline) -> Vec<Diagnostic> {
+    let Some(node) = &pipeline.notify else { return Vec::new() };
+    let mut found = Diagnostics::new(pipeline.source.clone());
+    NotifyRule::read_all(&mut settings::Reader::of_file(&mut found), node);
+    found.list.into_iter().filter(|one| one.code == codes::NOT_YET).collect()
+}
+
 /// Keys of typed stages may be spelt with `_`.
 fn dashed(key: &str) -> String {
     key.replace('_', "-")

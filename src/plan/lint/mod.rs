@@ -17,6 +17,7 @@ pub fn check(plan: &Plan, base: &Base, diagnostics: &mut Diagnostics) {
     let mut secrets = secrets::Secrets::new(plan);
     let mut places = places::Places::default();
     secrets.check_file(plan, diagnostics);
+    refuse::check_file(plan, diagnostics);
     for stage in plan.stages.iter().filter(|stage| stage.selected) {
         refuse::check(plan, stage, diagnostics);
         untrusted::check(plan, stage, diagnostics);

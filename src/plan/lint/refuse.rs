@@ -6,6 +6,11 @@ use crate::stage;
 
 use crate::plan::ir::{Plan, StagePlan};
 
+/// Refuses channels of the file's `notify` that no version can do yet.
+pub(super) fn check_file(plan: &Plan, diagnostics: &mut Diagnostics) {
+    stage::rule_refusals(&plan.pipeline).into_iter().for_each(|refusal| diagnostics.push(refusal));
+}
+
 /// Refuses actions other than `actions/checkout`, reusable workflows and typed stages.
 pub(super) fn check(plan: &Plan, stage: &StagePlan, diagnostics: &mut Diagnostics) {
     let job = &stage.job;
