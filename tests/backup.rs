@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -73,6 +77,10 @@ impl Case {
     }
 
     fn slipway(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
+        self.command(args).envs(env.iter().copied()).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
         command.args(args).current_dir(self.temp.path().join("project")).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.temp.path());
@@ -82,11 +90,16 @@ impl Case {
             command.env(name, value);
         }
         command.env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
-        command.envs(env.iter().copied()).output().unwrap()
+        command
     }
 
     /// Runs a pipeline with one backup of these settings, and a stage that needs it.
     fn backup(&self, settings: &str, env: &[(&str, &str)]) -> Output {
+        self.write(settings, &self.s3);
+        self.slipway(&["run", "slipway.yml"], env)
+    }
+
+    fn write(&self, settings: &str, s3: &str) {
         let text = format!(
             "name: backups
 on: workflow_dispatch
@@ -98,10 +111,9 @@ stages:
     needs: backup
     run: echo \"after ${{{{ needs.backup.outputs.url }}}}\"
 ",
-            self.s3
+            s3
         );
         fs::write(self.temp.path().join("project/slipway.yml"), text).unwrap();
-        self.slipway(&["run", "slipway.yml"], env)
     }
 }
 
@@ -185,6 +197,65 @@ fn t_bk_02_a_failed_backup_leaves_nothing_and_blocks_what_needs_it() {
     exits(case.backup(&fixed, &[]), 0);
     let text = exits(case.backup(&fixed, &[]), 1);
     assert!(text.contains("never overwritten"), "{text}");
+}
+
+/// Passes connections on to the S3 at `to`. While `stalls` says so, a part of an upload never arrives: then `stalls` becomes
+/// false, and that connection stands still.
+fn stalling(to: &str, stalls: &Arc<AtomicBool>) -> String {
+    let (to, stalls) = (to.trim_start_matches("http://").trim_end_matches('/').to_owned(), Arc::clone(stalls));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let (to, stalls) = (to.clone(), Arc::clone(&stalls));
+            std::thread::spawn(move || {
+                let server = TcpStream::connect(to).unwrap();
+                let (mut from, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from, &mut back));
+                let (mut client, mut server, mut bytes) = (client, server, [0; 65536]);
+                while let Ok(length @ 1..) = client.read(&mut bytes) {
+                    let part = bytes[..length].windows(11).any(|text| text == b"partNumber=");
+                    if part && stalls.swap(false, Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_secs(3600));
+                    }
+                    if server.write_all(&bytes[..length]).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and S3 (scripts/testground-postgres, -moto)"]
+fn t_bk_02_a_kill_in_the_middle_of_an_upload_leaves_nothing_and_a_resume_ends_it() {
+    let Some(case) = Case::new() else { return };
+    let stalls = Arc::new(AtomicBool::new(true));
+    let folder = format!("s3://backups/{}/", case.database);
+    case.write(&format!("to: '{folder}{{run}}.gz', verify: restore"), &stalling(&case.s3, &stalls));
+    let mut run = case.command(&["run", "slipway.yml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    for _ in 0..600 {
+        if !stalls.load(Ordering::SeqCst) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(!stalls.load(Ordering::SeqCst), "no part of an upload came within a minute");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let list = exits(case.slipway(&["backup", "list", &folder], &[]), 0);
+    assert!(list.contains("no backups"), "{list}");
+
+    let text = exits(case.slipway(&["resume"], &[]), 0);
+    assert!(text.contains("restored: 2 tables, 5002 rows"), "{text}");
+    let list = exits(case.slipway(&["backup", "list", &folder], &[]), 0);
+    assert!(list.matches("good").count() == 1 && !list.contains("partial"), "{list}");
+    // What the killed upload left is taken away too.
+    let uploads = Command::new("curl").args(["-s", &format!("{}/backups?uploads", case.s3)]).output().unwrap();
+    let uploads = String::from_utf8_lossy(&uploads.stdout).into_owned();
+    assert!(uploads.contains("ListMultipartUploadsResult") && !uploads.contains(&case.database), "{uploads}");
 }
 
 #[test]

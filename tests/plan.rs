@@ -237,10 +237,10 @@ fn stages_are_selected() {
 fn what_cannot_run_is_refused_by_name() {
     let checkout = Checkout::new(&[
         ("a.yml", "on: push\njobs: {a: {runs-on: x, steps: [{uses: 'actions/setup-node@v4'}]}}\n"),
-        ("b.yml", "stages: {image: {build: {tags: [a]}}, test: {run: make}}\n"),
+        ("b.yml", "stages: {image: {build: {tags: [a], platforms: [b]}}, test: {run: make}}\n"),
     ]);
     checkout.plan(&["a.yml"]).fails(3, &["E052", "actions/setup-node@v4"]);
-    checkout.plan(&["b.yml"]).fails(3, &["E052", "stage \"image\" uses \"build\""]);
+    checkout.plan(&["b.yml"]).fails(3, &["E052", "\"build\" has \"platforms\""]);
     assert_eq!(checkout.plan(&["b.yml", "--stage", "test"]).code, 0);
     checkout.plan(&["b.yml", "--stage", "test", "--runner", "docker"]).fails(3, &["E063", "\"image:\""]);
     assert_eq!(checkout.plan(&["b.yml", "--stage", "test", "--runner", "host"]).code, 0);

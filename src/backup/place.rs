@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,8 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::error::{BackupError, Tried};
 
 /// Parts of an upload; S3 wants at least 5 MiB.
-const PART: usize = 8 * 1024 * 1024;
-/// Parts on the way at once.
+const PART: u64 = 8 * 1024 * 1024;
+/// Parts of one upload; S3 takes 10,000.
+const MOST_PARTS: u64 = 9_000;
+/// Parts on the way to a folder at once.
 const PARTS_AT_ONCE: usize = 4;
 /// No manifest is larger.
 const SMALL: u64 = 1024 * 1024;
@@ -25,6 +28,8 @@ const SMALL: u64 = 1024 * 1024;
 #[derive(Clone)]
 pub struct Place {
     store: Arc<dyn ObjectStore>,
+    /// The same, where uploads in parts outlive this process.
+    bucket: Option<Arc<AmazonS3>>,
     /// `s3://BUCKET/` or `file:///`.
     base: String,
 }
@@ -42,7 +47,10 @@ impl Place {
                 "\"{url}\" is no place for backups: write s3://BUCKET/NAME or /FOLDER/NAME"
             )));
         };
-        Ok((Place { store: Arc::new(LocalFileSystem::new()), base: "file:///".to_owned() }, name.to_owned()))
+        Ok((
+            Place { store: Arc::new(LocalFileSystem::new()), bucket: None, base: "file:///".to_owned() },
+            name.to_owned(),
+        ))
     }
 
     fn s3(bucket: &str, env: &[(String, String)]) -> Result<Place, BackupError> {
@@ -58,7 +66,8 @@ impl Place {
             }
         }
         let store = builder.build().tried(|| format!("reach the bucket \"{bucket}\" (AWS_* in `env` say how)"))?;
-        Ok(Place { store: Arc::new(store), base: format!("s3://{bucket}/") })
+        let store = Arc::new(store);
+        Ok(Place { store: store.clone(), bucket: Some(store), base: format!("s3://{bucket}/") })
     }
 
     /// The URL of a name here.
@@ -79,30 +88,72 @@ impl Place {
         }
     }
 
-    /// Stores a file. It is seen when it is whole, not before; what a failure left is taken away.
-    pub async fn upload(&self, name: &str, file: &FilePath) -> Result<(), BackupError> {
+    /// Begins to store a file. The ticket is for [`Self::upload`], and for [`Self::abort`] after a crash.
+    pub async fn begin(&self, name: &str) -> Result<String, BackupError> {
+        match &self.bucket {
+            Some(bucket) => {
+                let begun = bucket.create_multipart(&self.path(name)?).await;
+                begun.tried(|| format!("begin to store \"{}\"", self.url(name)))
+            }
+            None => Ok("#".to_owned()),
+        }
+    }
+
+    /// Takes away what was stored under a ticket and is not whole; that there is nothing is no error.
+    pub async fn abort(&self, name: &str, ticket: &str) -> Result<(), BackupError> {
+        let what = || format!("take away what is left of an upload of \"{}\"", self.url(name));
+        if let Some(bucket) = &self.bucket {
+            return match bucket.abort_multipart(&self.path(name)?, &ticket.to_owned()).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error).tried(what),
+            };
+        }
+        // A folder's store writes to `NAME#1` and so on until a file is whole.
+        let whole = FilePath::new("/").join(name);
+        let (Some(folder), Some(file)) = (whole.parent(), whole.file_name()) else { return Ok(()) };
+        let begins = format!("{}#", file.to_string_lossy());
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let number = entry.file_name().to_string_lossy().strip_prefix(&begins).map(str::to_owned);
+            if number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())) {
+                std::fs::remove_file(entry.path()).tried(what)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a file. It is seen when it is whole, not before.
+    pub async fn upload(&self, name: &str, ticket: &str, file: &FilePath) -> Result<(), BackupError> {
         let what = || format!("store \"{}\"", self.url(name));
         let mut from = tokio::fs::File::open(file).await.tried(what)?;
+        let Some(bucket) = &self.bucket else { return self.write(name, from).await };
+        let (path, ticket) = (self.path(name)?, ticket.to_owned());
+        // There may be so many parts, not more.
+        let length = PART.max(from.metadata().await.tried(what)?.len() / MOST_PARTS + 1);
+        let mut parts = Vec::new();
+        loop {
+            let mut part = Vec::new();
+            (&mut from).take(length).read_to_end(&mut part).await.tried(what)?;
+            if part.is_empty() && !parts.is_empty() {
+                break;
+            }
+            let payload = PutPayload::from(part);
+            parts.push(bucket.put_part(&path, &ticket, parts.len(), payload).await.tried(what)?);
+        }
+        bucket.complete_multipart(&path, &ticket, parts).await.map(drop).tried(what)
+    }
+
+    async fn write(&self, name: &str, mut from: tokio::fs::File) -> Result<(), BackupError> {
+        let what = || format!("store \"{}\"", self.url(name));
         let upload = self.store.put_multipart(&self.path(name)?).await.tried(what)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
+        let mut upload = WriteMultipart::new(upload);
         let mut buffer = vec![0; 256 * 1024];
-        let sent = async {
-            loop {
-                let length = from.read(&mut buffer).await.tried(what)?;
-                if length == 0 {
-                    return Ok::<(), BackupError>(());
-                }
-                upload.wait_for_capacity(PARTS_AT_ONCE).await.tried(what)?;
-                upload.write(&buffer[..length]);
+        loop {
+            let length = from.read(&mut buffer).await.tried(what)?;
+            if length == 0 {
+                return upload.finish().await.map(drop).tried(what);
             }
-        };
-        match sent.await {
-            Ok(()) => upload.finish().await.map(drop).tried(what),
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = upload.abort().await;
-                Err(error)
-            }
+            upload.wait_for_capacity(PARTS_AT_ONCE).await.tried(what)?;
+            upload.write(&buffer[..length]);
         }
     }
 

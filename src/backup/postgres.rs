@@ -24,7 +24,16 @@ impl Connection {
         if !["postgres", "postgresql"].contains(&plain.scheme()) {
             return Err(wrong("it does not begin with postgres://"));
         }
-        let password = plain.password().map(decoded);
+        let mut password = plain.password().map(decoded);
+        if let Some((_, given)) = plain.query_pairs().find(|(name, _)| name == "password") {
+            password = Some(given.into_owned());
+            let rest: Vec<(String, String)> =
+                plain.query_pairs().filter(|(name, _)| name != "password").map(|(n, v)| (n.into(), v.into())).collect();
+            plain.set_query(None);
+            if !rest.is_empty() {
+                plain.query_pairs_mut().extend_pairs(rest);
+            }
+        }
         plain.set_password(None).map_err(|()| wrong("it has no host"))?;
         Ok(Self { plain, password })
     }
@@ -51,6 +60,14 @@ impl Connection {
     pub fn env(&self) -> Vec<(String, String)> {
         let password = self.password.iter().map(|password| ("PGPASSWORD".to_owned(), password.clone()));
         password.chain([("PGCONNECT_TIMEOUT".to_owned(), "10".to_owned())]).collect()
+    }
+
+    /// Runs `argv` with the password that comes as the first line of standard input, where nothing but the command line goes.
+    pub fn told(&self, argv: Vec<String>) -> (Vec<String>, Vec<u8>) {
+        let Some(password) = &self.password else { return (argv, Vec::new()) };
+        let script = "IFS= read -r PGPASSWORD && export PGPASSWORD && exec \"$@\"";
+        let shell = ["sh", "-c", script, "sh"].map(str::to_owned);
+        (shell.into_iter().chain(argv).collect(), format!("{password}\n").into_bytes())
     }
 
     /// Dumps into a file, or to standard output. Unpacked where it is compressed afterwards.
@@ -84,12 +101,12 @@ impl Connection {
 
     /// Makes a database beside this one.
     pub fn create(&self, name: &str) -> Vec<String> {
-        self.statement(&format!("create database {}", quoted(name)))
+        self.statement(&format!("create database {} template template0", quoted(name)))
     }
 
     /// Drops a database beside this one, if it is there.
     pub fn drop_database(&self, name: &str) -> Vec<String> {
-        self.statement(&format!("drop database if exists {}", quoted(name)))
+        self.statement(&format!("drop database if exists {} with (force)", quoted(name)))
     }
 }
 
@@ -139,6 +156,12 @@ mod tests {
         assert_eq!(connection.database(), "shop");
         assert_eq!(connection.with_database("other").plain(), "postgres://me@db:5433/other?sslmode=disable");
         assert!(!format!("{connection:?}").contains("ss+word"));
+        let (argv, input) = connection.told(argv);
+        assert_eq!((argv[0].as_str(), argv[4].as_str(), input.as_slice()), ("sh", "pg_dump", &b"p@ss+word\n"[..]));
+        assert!(!argv.join(" ").contains("ss+word"), "no password in arguments");
+        let connection = Connection::of("postgres://me@db/shop?password=hush&sslmode=disable").unwrap();
+        assert_eq!(connection.plain(), "postgres://me@db/shop?sslmode=disable");
+        assert_eq!(connection.env()[0].1, "hush");
     }
 
     #[test]

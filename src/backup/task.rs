@@ -22,7 +22,7 @@ use super::retention::expired;
 use super::seal::Key;
 use super::stored::{fetch, list, unpack_to};
 use super::template::{Template, Values};
-use super::verify::{FOLDER, count, make_room, restore, run};
+use super::verify::{FOLDER, Room, count, restore, run};
 
 /// Does `backup`.
 #[derive(Debug, Clone, Default)]
@@ -126,13 +126,10 @@ impl Task for BackupTask {
         }
         let key = self.key(backup)?;
         let connection = Connection::of(&backup.postgres.uri).map_err(failed)?;
-        let room = make_room(ctx.workspace())
+        let room = Room::make(ctx.workspace())
             .map_err(|error| TaskError::because("failed to make room for the dump", &error))?;
         let made = Making { backup, spec, ctx, connection: &connection, key: key.as_ref(), room: &room };
-        let result = made.make().await;
-        // The dump is clear text.
-        let _ = std::fs::remove_dir_all(&room);
-        result
+        made.make().await
     }
 }
 
@@ -143,7 +140,7 @@ struct Making<'a> {
     ctx: &'a dyn TaskCtx,
     connection: &'a Connection,
     key: Option<&'a Key>,
-    room: &'a Path,
+    room: &'a Room,
 }
 
 impl Making<'_> {
@@ -171,7 +168,12 @@ impl Making<'_> {
             }
         }
         for (index, (place, name)) in places.iter().enumerate() {
-            self.verify(place, name, index == 0, &run).await?;
+            if let Err(error) = self.verify(place, name, index == 0, &run).await {
+                if matches!(error, TaskError::Failed { .. }) {
+                    self.withdraw(&places).await;
+                }
+                return Err(error);
+            }
         }
         for ((place, _), target) in places.iter().zip(&self.backup.to) {
             self.retain(place, target, &database).await?;
@@ -194,14 +196,14 @@ impl Making<'_> {
         let again = ctx.recorded().iter().filter(|key| key.starts_with("dumping")).count();
         // A dump that was under way when the engine died is not used: whether it is whole cannot be seen from outside.
         remember(ctx, &format!("dumping-{again}"), || async { Ok(()) }).await?;
-        let file = self.room.join("dump");
+        let file = self.room.path.join("dump");
         let what = format!("dump the database \"{}\"", self.connection.database());
         let before = count(ctx, &format!("count-before-{again}"), self.connection).await?;
         let packed_later = self.backup.compress != Compress::None;
         match &self.backup.postgres.pod {
             Some(pod) => self.dump_in_pod(pod, &file, packed_later).await?,
             None => {
-                let argv = self.connection.dump(Some(&format!("{FOLDER}/dump")), packed_later);
+                let argv = self.connection.dump(Some(&format!("{}/dump", self.room.inside)), packed_later);
                 run(ctx, &format!("dump-{again}"), &what, argv, self.connection).await?;
             }
         }
@@ -247,12 +249,9 @@ impl Making<'_> {
         let mut to = tokio::fs::File::create(file)
             .await
             .map_err(|error| TaskError::because(format!("failed to {what}"), &error))?;
-        // In the pod there is nothing but the command line: a password goes by a variable of `env`.
-        let variables = self.connection.env().into_iter().map(|(name, value)| format!("{name}={value}"));
-        let argv: Vec<String> =
-            ["env".to_owned()].into_iter().chain(variables).chain(self.connection.dump(None, packed_later)).collect();
+        let (argv, input) = self.connection.told(self.connection.dump(None, packed_later));
         let code = cluster
-            .exec_to(namespace, pod, None, &argv, &mut to)
+            .exec_with(namespace, pod, None, &argv, &input, &mut to)
             .await
             .map_err(|error| TaskError::because(format!("failed to {what}"), &error))?;
         if code != 0 {
@@ -281,7 +280,7 @@ impl Making<'_> {
                     "\"{url}\" is there already, and backups are never overwritten: put {{time}} or {{run}} into the name"
                 )));
             }
-            place.upload(name, &self.packed()).await.map_err(failed)?;
+            self.upload(index, place, name).await?;
             let text = serde_json::to_vec_pretty(manifest)
                 .map_err(|error| TaskError::because("failed to write the manifest", &error))?;
             place.put(&format!("{name}{}", Manifest::ENDING), text).await.map_err(failed)?;
@@ -296,10 +295,47 @@ impl Making<'_> {
         effect(ctx, &key, json!({"store": url}), act, observe).await
     }
 
+    /// Uploads. What an upload left that a crash ended is taken away first.
+    async fn upload(&self, index: usize, place: &Place, name: &str) -> Result<(), TaskError> {
+        let ctx = self.ctx;
+        let key = |number: usize| format!("upload-{index}-{number}");
+        let mut number = 0;
+        while let Some(before) = ctx.recall(&key(number)) {
+            if let Some(ticket) = before.observation.as_ref().and_then(|ticket| ticket.as_str()) {
+                place.abort(name, ticket).await.map_err(failed)?;
+            }
+            number += 1;
+        }
+        let begin = || async { place.begin(name).await.map_err(failed) };
+        let ticket: String = remember(ctx, &key(number), begin).await?;
+        let packed = self.packed();
+        let uploaded = tokio::select! {
+            uploaded = place.upload(name, &ticket, &packed) => uploaded.map_err(failed),
+            () = ctx.cancelled() => Err(TaskError::Cancelled),
+        };
+        if uploaded.is_err() {
+            // The first error is the one to tell.
+            let _ = place.abort(name, &ticket).await;
+        }
+        uploaded
+    }
+
+    /// What cannot be used is no backup: it goes from all places, its manifest first.
+    async fn withdraw(&self, places: &[(Place, String)]) {
+        for (place, name) in places {
+            for name in [format!("{name}{}", Manifest::ENDING), name.clone()] {
+                match place.delete(&name).await {
+                    Ok(()) => self.ctx.log(&format!("removed {}, which cannot be used", place.url(&name))).await,
+                    Err(error) => self.ctx.log(&error.to_string()).await,
+                }
+            }
+        }
+    }
+
     /// Reads it back; restores it where that is asked (once: all places hold the same).
     async fn verify(&self, place: &Place, name: &str, with_restore: bool, run: &str) -> Result<(), TaskError> {
         let ctx = self.ctx;
-        let (packed, dump) = (ctx.scratch().join("back"), self.room.join("restore"));
+        let (packed, dump) = (ctx.scratch().join("back"), self.room.path.join("restore"));
         let manifest = fetch(place, name, &packed).await.map_err(failed)?;
         let restores = with_restore && self.backup.verify != VerifyBackup::Checksum;
         let to = restores.then_some(dump.as_path());
@@ -314,7 +350,7 @@ impl Making<'_> {
             std::fs::set_permissions(&dump, std::fs::Permissions::from_mode(0o644))
                 .map_err(|error| TaskError::because("failed to hand the dump over", &error))?;
             let scratch = format!("slipway_verify_{run}");
-            let text = restore(ctx, &server, &scratch, &format!("{FOLDER}/restore"), &manifest).await?;
+            let text = restore(ctx, &server, &scratch, &format!("{}/restore", self.room.inside), &manifest).await?;
             ctx.log(&text).await;
         }
         // Not to lie about while the next is read.

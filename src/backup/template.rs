@@ -96,7 +96,7 @@ mod tests {
     fn names_are_filled_and_known_again() {
         let template = Template::new("backups/{database}/{date}-{time}-{run}-{sha}.gz.enc");
         let name = template.fill(&values());
-        assert_eq!(name, "backups/shop/2026-11-26-001210-6avk-0123456789ab.gz.enc");
+        assert_eq!(name, "backups/shop/2026-11-26-020530-6avk-0123456789ab.gz.enc");
         assert!(template.matches(&name, "shop"));
         assert!(!template.matches(&name, "other"), "another database's");
         assert!(!template.matches(&format!("{name}.json"), "shop"), "the manifest");

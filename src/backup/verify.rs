@@ -1,6 +1,6 @@
 //! Verifies a backup: by reading it back, or by restoring it into a database that is thrown away.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::task::contract::{TaskCommand, TaskCtx, TaskError, TaskExit};
 
@@ -94,17 +94,40 @@ fn compared(restored: Option<(u64, u64)>, manifest: &Manifest) -> Result<String,
     Ok(format!("restored: {tables} tables, {rows} rows"))
 }
 
-/// The folder in the workspace in which dumps lie while they are worked on. Programs in a container write there as whoever they are;
-/// the workspace itself is private.
-pub(super) fn make_room(workspace: &Path) -> std::io::Result<std::path::PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = workspace.join(FOLDER);
-    std::fs::create_dir_all(&folder)?;
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777))?;
-    Ok(folder)
+/// The folder in the workspace in which dumps lie while they are worked on, which programs in a container see too. Its names are
+/// chosen by chance: no link of the commit can lie in its place, the outer folder cannot be listed, and the inner one, which
+/// a container's user may write in, is found only by whom it is told. It goes with this value: dumps are clear text.
+pub(super) struct Room {
+    outer: PathBuf,
+    /// Its path in the workspace.
+    pub(super) inside: String,
+    /// Its path on this machine.
+    pub(super) path: PathBuf,
 }
 
-/// Its name.
+impl Room {
+    pub(super) fn make(workspace: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let chance = || uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("{FOLDER}-{}", chance());
+        let inside = format!("{name}/{}", chance());
+        let room = Self { outer: workspace.join(name), path: workspace.join(&inside), inside };
+        std::fs::create_dir(&room.outer)?;
+        std::fs::create_dir(&room.path)?;
+        std::fs::set_permissions(&room.path, std::fs::Permissions::from_mode(0o777))?;
+        std::fs::set_permissions(&room.outer, std::fs::Permissions::from_mode(0o711))?;
+        Ok(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // What cannot be removed goes with the workspace.
+        let _ = std::fs::remove_dir_all(&self.outer);
+    }
+}
+
+/// What its name begins with.
 pub(super) const FOLDER: &str = ".slipway-backup";
 
 fn last_line(tail: &str) -> &str {

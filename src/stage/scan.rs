@@ -1,6 +1,7 @@
 //! `scan:`. Looks for leaked secrets and vulnerabilities.
 
-use crate::model::Node;
+use crate::diagnostic::Diagnostic;
+use crate::model::{Node, codes};
 
 use super::settings::{Reader, Settings};
 
@@ -108,6 +109,11 @@ impl Scan {
                 "gitleaks" => Some(Self::default()),
                 // An expression: what it gives is read at the start of the stage.
                 _ if reader.is_open(node) => Some(Self::default()),
+                _ if LATER.contains(&name) => {
+                    let message = format!("\"scan\" by \"{name}\" is read but cannot be done yet");
+                    reader.push(Diagnostic::error(codes::NOT_YET, node.span, message).help(needs(name)));
+                    Some(Self::default())
+                }
                 _ => {
                     reader.refuse(node, format!("\"{name}\" needs settings"), Some(needs(name).to_owned()));
                     None

@@ -122,16 +122,36 @@ impl Cluster {
         argv: &[String],
         to: &mut (dyn tokio::io::AsyncWrite + Unpin + Send),
     ) -> Result<i32, KubeError> {
+        self.exec_with(namespace, pod, container, argv, &[], to).await
+    }
+
+    /// The same; `input` goes to the command's standard input, which then stays open. Secrets go this way: arguments are seen
+    /// by whoever sees the pod's processes and the API server's audit log.
+    pub async fn exec_with(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: Option<&str>,
+        argv: &[String],
+        input: &[u8],
+        to: &mut (dyn tokio::io::AsyncWrite + Unpin + Send),
+    ) -> Result<i32, KubeError> {
         let what =
             format!("run \"{}\" in {}", argv.first().map(String::as_str).unwrap_or_default(), at(&POD, namespace, pod));
         let failed = |reason: String| KubeError::Other { what: what.clone(), reason };
-        let mut params = AttachParams::default().stdin(false).stdout(true).stderr(true);
+        let mut params = AttachParams::default().stdin(!input.is_empty()).stdout(true).stderr(true);
         params.container = container.map(str::to_owned);
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let mut process = api.exec(pod, argv, &params).await.map_err(|error| failed(chain(&error)))?;
         let (Some(mut stdout), Some(mut stderr)) = (process.stdout(), process.stderr()) else {
             return Err(failed("the command gives no output".to_owned()));
         };
+        let mut stdin = process.stdin();
+        if let Some(stdin) = &mut stdin {
+            use tokio::io::AsyncWriteExt;
+            stdin.write_all(input).await.map_err(|error| failed(error.to_string()))?;
+            stdin.flush().await.map_err(|error| failed(error.to_string()))?;
+        }
         let status = process.take_status();
         let mut errors = Vec::new();
         let copied = async {
