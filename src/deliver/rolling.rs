@@ -80,7 +80,9 @@ async fn forward(live: &Live<'_>, hands: &Hands<'_>, objects: &[Json]) -> Result
     if !spec.smoke.is_empty() {
         hands.smoke("smoke", &tracks.new).await?;
     }
-    if !spec.watch.is_zero() {
+    // A first release serves nobody before it is healthy: there are no requests to judge it by.
+    let first = live.ctx.recall("first").and_then(|known| known.observation) == Some(Json::Bool(true));
+    if !spec.watch.is_zero() && !first {
         let what = Watch {
             key: "roll",
             tracks,
