@@ -1,5 +1,6 @@
 //! Why a roll-out stops short of its end.
 
+use crate::client::kube::KubeError;
 use crate::event::GateReading;
 use crate::task::contract::TaskError;
 
@@ -45,6 +46,12 @@ impl Reason {
             .map(|reading| format!("{} {} is over its limit of {}", reading.gate, reading.measured, reading.limit))
             .collect();
         Self { text: text.join("; "), readings, cancelled: false }
+    }
+}
+
+impl From<KubeError> for Halt {
+    fn from(error: KubeError) -> Self {
+        Halt::Task(error.into())
     }
 }
 

@@ -9,7 +9,6 @@ use serde_json::{Value as Json, json};
 
 use crate::client::kube::{Cluster, KubeError, LEASE};
 use crate::clock::Timestamp;
-use crate::diagnostic::chain;
 use crate::event::Ending;
 use crate::stage::deploy::OnBusy;
 use crate::task::contract::{TaskCtx, TaskEnd, TaskError};
@@ -73,7 +72,7 @@ impl Lease {
                         ctx.log(&format!("{busy}; waiting for it")).await;
                         if on_busy == OnBusy::Preempt {
                             let ask = json!({"metadata": {"annotations": {PREEMPT: holder}}});
-                            cluster.merge(&LEASE, namespace, &name, ask).await.map_err(failed)?;
+                            cluster.merge(&LEASE, namespace, &name, ask).await?;
                         }
                     }
                     tokio::select! {
@@ -148,13 +147,13 @@ async fn attempt(
             "renewTime": micro(now), "leaseTransitions": transitions})
     };
     for _ in 0..5 {
-        let Some(mut live) = cluster.find(&LEASE, namespace, name).await.map_err(failed)? else {
+        let Some(mut live) = cluster.find(&LEASE, namespace, name).await? else {
             let object = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                 "metadata": {"name": name, "namespace": namespace}, "spec": times(1)});
             match cluster.create(&object).await {
                 Ok(_) => return Ok(Taken::Ours(1)),
                 Err(KubeError::Conflict { .. }) => continue,
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(error.into()),
             }
         };
         let other = live["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
@@ -173,7 +172,7 @@ async fn attempt(
         match cluster.replace(&live).await {
             Ok(_) => return Ok(Taken::Ours(epoch)),
             Err(KubeError::Conflict { .. } | KubeError::NotFound { .. }) => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Taken::Busy { holder: "several others".to_owned(), since: "just now".to_owned() })
@@ -210,10 +209,6 @@ async fn renew(cluster: Cluster, namespace: String, name: String, holder: String
             shared.lost.store(true, Ordering::SeqCst);
         }
     }
-}
-
-fn failed(error: KubeError) -> TaskError {
-    TaskError::failed(chain(&error))
 }
 
 /// Kubernetes' MicroTime.

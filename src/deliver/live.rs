@@ -14,9 +14,8 @@ use super::render::{APP, Rendered};
 use super::traffic::Patch;
 use super::traffic::service::{TEMPLATE_HASH, TRACK, selector};
 use super::{analysis, checks, sides, signs};
-use crate::client::kube::{self, Cluster, DEPLOYMENT, JOB, Kind, KubeError, POD, REPLICA_SET};
+use crate::client::kube::{self, Cluster, DEPLOYMENT, JOB, Kind, POD, REPLICA_SET};
 use crate::clock::Timestamp;
-use crate::diagnostic::chain;
 use crate::stage::Deploy;
 use crate::task::contract::{TaskCtx, TaskError, effect, remember};
 
@@ -45,13 +44,6 @@ pub struct Live<'a> {
     pub rendered: Rendered,
     /// The lease.
     pub lease: Lease,
-    /// What paths of checks stand on.
-    pub url: Option<String>,
-}
-
-/// An error of the cluster as the task's.
-pub fn failed(error: &KubeError) -> TaskError {
-    TaskError::failed(chain(error))
 }
 
 #[async_trait]
@@ -78,7 +70,7 @@ impl Ground for Live<'_> {
             object["metadata"]["namespace"] = Json::from(self.namespace.as_str());
         }
         object["metadata"]["annotations"]["slipway.dev/release"] = Json::from(self.release.to_string());
-        self.cluster.apply(&object).await.map_err(|e| failed(&e))
+        self.cluster.apply(&object).await.map_err(TaskError::from)
     }
 
     async fn scale(&self, deployment: &str, replicas: u32) -> Result<(), TaskError> {
@@ -144,7 +136,7 @@ impl Ground for Live<'_> {
 
 impl Live<'_> {
     async fn get_job(&self, name: &str) -> Result<Option<Json>, TaskError> {
-        self.cluster.find(&JOB, &self.namespace, name).await.map_err(|e| failed(&e))
+        self.cluster.find(&JOB, &self.namespace, name).await.map_err(TaskError::from)
     }
 
     /// The moment when what is waited for under `key` must be there: the first call's counts, also after a crash.
@@ -170,7 +162,7 @@ impl Live<'_> {
         let until = self.deadline(key).await?;
         loop {
             self.stopped()?;
-            let live = self.cluster.get(kind, &self.namespace, name).await.map_err(|e| failed(&e))?;
+            let live = self.cluster.get(kind, &self.namespace, name).await?;
             if is_out(&live) {
                 return Ok(());
             }
@@ -198,12 +190,11 @@ impl Live<'_> {
         if let Some(failure) = failure {
             return Ok(Some(failure["message"].as_str().unwrap_or("its pods cannot be made").to_owned()));
         }
-        let pods =
-            self.cluster.list(&POD, &self.namespace, &sides::pod_selector(live)).await.map_err(|e| failed(&e))?;
+        let pods = self.cluster.list(&POD, &self.namespace, &sides::pod_selector(live)).await?;
         // Pods of an older template say nothing of the new one.
         let newest = match live["kind"].as_str() {
             Some("Deployment") => {
-                let sets = self.cluster.list(&REPLICA_SET, &self.namespace, "").await.map_err(|e| failed(&e))?;
+                let sets = self.cluster.list(&REPLICA_SET, &self.namespace, "").await?;
                 Some(sides::pods_of(live, &sets, &pods))
             }
             _ => None,
@@ -232,8 +223,7 @@ impl Live<'_> {
             if is("Complete") {
                 return Ok(());
             }
-            let pods =
-                self.cluster.list(&POD, &self.namespace, &format!("job-name={name}")).await.map_err(|e| failed(&e))?;
+            let pods = self.cluster.list(&POD, &self.namespace, &format!("job-name={name}")).await?;
             let lost = pods.iter().find_map(signs::hopeless);
             if is("Failed") || lost.is_some() || self.ctx.now() >= until {
                 let mut why = lost.unwrap_or_else(|| {

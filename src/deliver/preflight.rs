@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::live::{Live, failed};
+use super::live::Live;
 use super::render::Rendered;
 use super::{sides, task};
 use crate::client::kube::{ACCESS_REVIEW, Cluster, KubeError, NAMESPACE, RESOURCE_QUOTA};
@@ -28,7 +28,7 @@ pub async fn namespace(cluster: &Cluster, namespace: &str, rendered: &Rendered) 
             let why = format!("namespace \"{namespace}\" is not there; make it, or put it into the manifests");
             Err(TaskError::ended(why, Ending::Preflight, TaskEnd::default()))
         }
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -58,7 +58,7 @@ async fn router(live: &Live<'_>, strategy: StrategyName) -> Result<Option<String
         "HTTPRoute" => crate::client::kube::HTTP_ROUTE,
         _ => crate::client::kube::VIRTUAL_SERVICE,
     };
-    let found = live.cluster.find(&known, &live.namespace, &name).await.map_err(|e| failed(&e))?;
+    let found = live.cluster.find(&known, &live.namespace, &name).await?;
     Ok(found.is_none().then(|| {
         format!("{kind} \"{name}\", which the strategy moves traffic by, is neither in namespace \"{}\" nor in the manifests", live.namespace)
     }))
@@ -73,7 +73,7 @@ async fn rights(live: &Live<'_>) -> Result<Vec<String>, TaskError> {
         (String::new(), "pods".to_owned(), "list"),
     ];
     for object in &live.rendered.objects {
-        let kind = live.cluster.kind_of(object).await.map_err(|e| failed(&e))?;
+        let kind = live.cluster.kind_of(object).await?;
         let one = (kind.group().to_owned(), kind.plural.to_string(), "patch");
         if !wanted.contains(&one) {
             wanted.push(one);
@@ -83,7 +83,7 @@ async fn rights(live: &Live<'_>) -> Result<Vec<String>, TaskError> {
     for (group, resource, verb) in wanted {
         let ask = json!({"apiVersion": ACCESS_REVIEW.api_version, "kind": ACCESS_REVIEW.kind, "metadata": {},
             "spec": {"resourceAttributes": {"namespace": live.namespace, "group": group, "resource": resource, "verb": verb}}});
-        let answer = live.cluster.create(&ask).await.map_err(|e| failed(&e))?;
+        let answer = live.cluster.create(&ask).await?;
         if answer["status"]["allowed"] == false {
             missing.push(format!("not allowed to {verb} {resource} in namespace \"{}\"", live.namespace));
         }
@@ -96,7 +96,7 @@ async fn quota(live: &Live<'_>, strategy: StrategyName) -> Result<Vec<String>, T
     let quotas = match live.cluster.list(&RESOURCE_QUOTA, &live.namespace, "").await {
         Ok(quotas) => quotas,
         Err(KubeError::Forbidden { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(failed(&error)),
+        Err(error) => return Err(error.into()),
     };
     if quotas.is_empty() || strategy == StrategyName::Rolling {
         return Ok(Vec::new());
@@ -106,8 +106,7 @@ async fn quota(live: &Live<'_>, strategy: StrategyName) -> Result<Vec<String>, T
     }) else {
         return Ok(Vec::new());
     };
-    let running =
-        live.cluster.list(&crate::client::kube::DEPLOYMENT, &live.namespace, "").await.map_err(|e| failed(&e))?;
+    let running = live.cluster.list(&crate::client::kube::DEPLOYMENT, &live.namespace, "").await?;
     let serving = running.iter().filter(|one| one["metadata"]["labels"]["slipway.dev/app"] == live.app.as_str());
     let pods = match strategy {
         StrategyName::BlueGreen => serving.map(sides::replicas).max().unwrap_or(0).max(sides::replicas(deployment)),
@@ -198,7 +197,7 @@ async fn tries(live: &Live<'_>, strategy: StrategyName) -> Result<Vec<String>, T
             Err(KubeError::Invalid { what, reason } | KubeError::Forbidden { what, reason }) => {
                 why.push(format!("{what}: {reason}"))
             }
-            Err(error) => why.push(failed(&error).to_string()),
+            Err(error) => why.push(crate::diagnostic::chain(&error)),
         }
     }
     Ok(why)

@@ -3,7 +3,6 @@
 use serde_json::Value as Json;
 use similar::TextDiff;
 
-use super::live::failed;
 use super::release;
 use super::task::{connect, goal, goes_back};
 use crate::client::kube::{Cluster, KubeError};
@@ -62,7 +61,7 @@ async fn changes(
             return Ok(());
         }
         Err(error) => {
-            preview.unknown.push(failed(&error).to_string());
+            preview.unknown.push(crate::diagnostic::chain(&error));
             Vec::new()
         }
     };
@@ -90,13 +89,13 @@ async fn changes(
                 continue;
             }
             Err(error) => {
-                preview.refused.push(failed(&error).to_string());
+                preview.refused.push(crate::diagnostic::chain(&error));
                 continue;
             }
         };
-        let kind = cluster.kind_of(object).await.map_err(|e| failed(&e))?;
+        let kind = cluster.kind_of(object).await?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let live = cluster.find(&kind, space.as_deref().unwrap_or_default(), name).await.map_err(|e| failed(&e))?;
+        let live = cluster.find(&kind, space.as_deref().unwrap_or_default(), name).await?;
         preview.lines.push(match live {
             None => line("create", Vec::new()),
             Some(live) => {

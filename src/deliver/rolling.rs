@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::ground::{Ground, Tracks};
 use super::halt::{Halt, Reason};
 use super::hands::Hands;
-use super::live::{Live, failed, workload};
+use super::live::{Live, workload};
 use super::orders::Orders;
 use super::outcome::Outcome;
 use super::release::Release;
@@ -63,7 +63,7 @@ pub async fn run(live: &Live<'_>, hands: &Hands<'_>, previous: Option<&Release>)
 /// The track of what serves now: a colour where an earlier release was blue-green.
 async fn serving_track(live: &Live<'_>) -> Result<String, TaskError> {
     let Some(name) = &live.rendered.service else { return Ok(String::new()) };
-    let service = live.cluster.find(&SERVICE, &live.namespace, name).await.map_err(|e| failed(&e))?;
+    let service = live.cluster.find(&SERVICE, &live.namespace, name).await?;
     let track = service.as_ref().and_then(|one| service::selector(one).get(service::TRACK).cloned());
     Ok(track.and_then(|track| track.as_str().map(str::to_owned)).unwrap_or_default())
 }
@@ -109,12 +109,8 @@ async fn newest(live: &Live<'_>, object: &Json) -> Result<String, TaskError> {
     if object["kind"] != "Deployment" {
         return Ok(selector);
     }
-    let now = live.cluster.get(&DEPLOYMENT, &live.namespace, sides::name(object)).await.map_err(|e| failed(&e))?;
-    let sets = live
-        .cluster
-        .list(&crate::client::kube::REPLICA_SET, &live.namespace, &selector)
-        .await
-        .map_err(|e| failed(&e))?;
+    let now = live.cluster.get(&DEPLOYMENT, &live.namespace, sides::name(object)).await?;
+    let sets = live.cluster.list(&crate::client::kube::REPLICA_SET, &live.namespace, &selector).await?;
     Ok(match sides::template_hash(&now, &sets) {
         Some(hash) => format!("{selector},{}={hash}", service::TEMPLATE_HASH),
         None => selector,
@@ -286,7 +282,7 @@ pub async fn restore_rest(live: &Live<'_>, hands: &Hands<'_>, previous: &Release
 pub(super) async fn wait_back(live: &Live<'_>, kind: &crate::client::kube::Kind, name: &str) -> Result<(), Halt> {
     let until = super::drain::later(live.ctx.now(), live.spec.progress_deadline);
     loop {
-        let now = live.cluster.get(kind, &live.namespace, name).await.map_err(|e| failed(&e))?;
+        let now = live.cluster.get(kind, &live.namespace, name).await?;
         if super::live::is_out(&now) {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
 use super::hands::{About, Hands};
-use super::live::{Live, failed};
+use super::live::Live;
 use super::outcome::Outcome;
 use super::release::{self, Release, Status};
 use super::render::{Rendered, render};
@@ -64,7 +64,7 @@ impl Goal<'_> {
 /// Connects to the cluster of a specification.
 pub(super) async fn connect(spec: &TaskSpec) -> Result<Cluster, TaskError> {
     let cluster = spec.environment.as_ref().map(|environment| environment.cluster.clone()).unwrap_or_default();
-    Cluster::connect(&cluster).await.map_err(|e| failed(&e))
+    Cluster::connect(&cluster).await.map_err(TaskError::from)
 }
 
 #[async_trait]
@@ -108,7 +108,7 @@ async fn under_lease(
     lease: Lease,
 ) -> Ended {
     let (app, deploy) = (&goal.app, goal.spec);
-    let before = release::list(&cluster, &namespace, app).await.map_err(|e| failed(&e))?;
+    let before = release::list(&cluster, &namespace, app).await?;
     let begun: (u64, Option<u64>) = remember(ctx, "number", || async {
         let last = before.last().map_or(0, |release| release.number);
         Ok((last + 1, release::serving(&before).map(|release| release.number)))
@@ -126,7 +126,6 @@ async fn under_lease(
         release: number,
         rendered,
         lease,
-        url: spec.environment.as_ref().and_then(|environment| environment.url.clone()),
     };
     let about = About {
         app: app.clone(),
@@ -179,18 +178,18 @@ async fn serves(live: &Live<'_>) -> Result<bool, TaskError> {
             .iter()
             .filter_map(|object| Some((super::live::workload(object)?, super::sides::name(object))));
         for (kind, name) in all {
-            if live.cluster.find(&kind, &live.namespace, name).await.map_err(|e| failed(&e))?.is_some() {
+            if live.cluster.find(&kind, &live.namespace, name).await?.is_some() {
                 return Ok(true);
             }
         }
         return Ok(false);
     };
-    let Some(service) = live.cluster.find(&SERVICE, &live.namespace, name).await.map_err(|e| failed(&e))? else {
+    let Some(service) = live.cluster.find(&SERVICE, &live.namespace, name).await? else {
         return Ok(false);
     };
     let selector = super::traffic::service::selector(&service);
     let track = selector.get(super::traffic::service::TRACK).and_then(Json::as_str).unwrap_or_default().to_owned();
-    let deployments = live.cluster.list(&DEPLOYMENT, &live.namespace, "").await.map_err(|e| failed(&e))?;
+    let deployments = live.cluster.list(&DEPLOYMENT, &live.namespace, "").await?;
     Ok(super::sides::deployment_of(&service, &track, &deployments).is_some())
 }
 
@@ -257,7 +256,7 @@ async fn ended(
         router: router(live.spec),
         objects: live.rendered.objects.clone(),
     };
-    let act = || async { release::save(&live.cluster, &record).await.map_err(|e| failed(&e)) };
+    let act = || async { release::save(&live.cluster, &record).await.map_err(TaskError::from) };
     effect(ctx, "record", json!({"release": live.release, "status": status}), act, || async { Ok(None) }).await?;
     let images = |list: &[(String, String)]| list.iter().map(|(_, image)| image.clone()).collect::<Vec<_>>().join(", ");
     let (new, old) = (images(&live.rendered.images), previous.map(|one| images(&one.images)).unwrap_or_default());

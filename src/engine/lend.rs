@@ -26,7 +26,10 @@ pub fn name_of(job: &Job, scope: &dyn Scope) -> Result<Option<String>, EvalError
 /// why this run may not use it.
 pub fn lend(run: &RunContext, facts: &mut JobFacts, name: Option<&str>) -> Result<(), String> {
     let environment = name.map(|name| run.environment(name));
-    facts.secrets = Some(secrets_for(run, environment.as_ref()));
+    // Where no environment names a secret, all stages read all of them.
+    if run.environments.iter().any(|one| matches!(one.secrets, LentSecrets::Named(_))) {
+        facts.secrets = Some(secrets_for(run, environment.as_ref()));
+    }
     let Some(environment) = environment else { return Ok(()) };
     let branch = run.base.github.get("ref_name").to_text();
     let patterns = compile(environment.branches.iter().map(String::as_str));

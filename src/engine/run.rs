@@ -434,7 +434,8 @@ impl Run {
     fn left_before(&self, index: StageIndex) -> Vec<Before> {
         let plan = &self.context.plan;
         let needs = &plan.stage(index).needs;
-        if plan.stages.iter().all(|stage| stage.job.typed.is_none()) {
+        // Only tasks ask for it, and to find it goes over the whole DAG.
+        if kind_of(&plan.stage(index).job).is_none() {
             return Vec::new();
         }
         let before = crate::plan::graph::reach(plan.stages.len(), needs, |at: StageIndex| &plan.stage(at).needs);

@@ -121,6 +121,22 @@ fn string(rest: &str) -> usize {
     rest.len()
 }
 
+/// A text as it stands in XML or HTML: what could be a tag or an attribute's end is none any more.
+pub fn as_markup(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

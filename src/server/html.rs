@@ -1,22 +1,10 @@
 //! HTML by hand: every text goes through [`text`], and there is no other way into a page.
 
-use crate::report::sanitize::visible;
+use crate::report::sanitize::{as_markup, visible};
 
 /// A text as it stands in a page: what could be a tag, an attribute's end or a control sequence is none any more.
 pub fn text(raw: &str) -> String {
-    let clean = visible(raw);
-    let mut out = String::with_capacity(clean.len() + 16);
-    for c in clean.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
+    as_markup(&visible(raw))
 }
 
 /// A part of a path in a link.

@@ -7,7 +7,6 @@ use serde_json::{Value as Json, json};
 use super::{Bad, Target};
 use crate::client::kube::{JOB, KubeError, POD};
 use crate::clock::Timestamp;
-use crate::deliver::live::failed;
 use crate::deliver::{manifest, sides, signs};
 use crate::task::contract::{TaskError, effect};
 
@@ -33,16 +32,16 @@ pub(super) async fn run(target: &Target<'_>, path: &str, until: Timestamp) -> Re
         ctx.log(&format!("job \"{name}\" of {path}")).await;
         match target.cluster.create(&job).await {
             Ok(_) | Err(KubeError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(error.into()),
         }
     };
     let find = || async {
-        let found = target.cluster.find(&JOB, &target.namespace, &name).await.map_err(|error| failed(&error))?;
+        let found = target.cluster.find(&JOB, &target.namespace, &name).await.map_err(TaskError::from)?;
         Ok(found.map(|_| ()))
     };
     effect(ctx, &format!("{}-job-{name}", target.key), json!({"job": name}), act, find).await?;
     loop {
-        let live = target.cluster.find(&JOB, &target.namespace, &name).await.map_err(|error| failed(&error))?;
+        let live = target.cluster.find(&JOB, &target.namespace, &name).await.map_err(TaskError::from)?;
         let Some(live) = live else {
             return Err(Bad::Check(format!("job \"{name}\" is gone; somebody deleted it")));
         };
@@ -55,7 +54,7 @@ pub(super) async fn run(target: &Target<'_>, path: &str, until: Timestamp) -> Re
             return Ok(());
         }
         let pods = target.cluster.list(&POD, &target.namespace, &format!("job-name={name}")).await;
-        let pods = pods.map_err(|error| failed(&error))?;
+        let pods = pods.map_err(TaskError::from)?;
         let lost = pods.iter().find_map(signs::hopeless);
         let why = match lost {
             Some(why) => Some(why),

@@ -7,7 +7,7 @@ use crate::client::kube::{DEPLOYMENT, REPLICA_SET};
 use crate::deliver::ground::What;
 use crate::deliver::halt::Halt;
 use crate::deliver::hands::Hands;
-use crate::deliver::live::{Live, failed};
+use crate::deliver::live::Live;
 use crate::deliver::release::Release;
 use crate::deliver::route::Route;
 use crate::deliver::traffic::gateway::{Gateway, RouteSwitch};
@@ -165,7 +165,7 @@ fn weighing(hands: &Hands<'_>, way: &CanaryLeft) -> Option<Box<dyn Weighing>> {
 
 /// A Deployment gets an earlier template again.
 async fn bring_back(live: &Live<'_>, hands: &Hands<'_>, undo: &Undo) -> Result<(), TaskError> {
-    let set = live.cluster.get(&REPLICA_SET, &live.namespace, &undo.replica_set).await.map_err(|e| failed(&e))?;
+    let set = live.cluster.get(&REPLICA_SET, &live.namespace, &undo.replica_set).await?;
     let mut template = set["spec"]["template"].clone();
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Json::as_object_mut) {
         labels.shift_remove(TEMPLATE_HASH);

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::hands::{About, Hands};
 use super::lease::Lease;
-use super::live::{Live, failed};
+use super::live::Live;
 use super::objects::Objects;
 use super::release::{self, Release, Status};
 use super::render::Rendered;
@@ -91,7 +91,7 @@ async fn under_lease(ask: &Ask<'_>, ctx: &dyn TaskCtx, lease: Lease) -> (Result<
     };
     let releases = match release::list(ask.cluster, ask.namespace, ask.app).await {
         Ok(releases) => releases,
-        Err(error) => return (Err(failed(&error)), lease),
+        Err(error) => return (Err(error.into()), lease),
     };
     let target = way.to.and_then(|number| releases.iter().find(|release| release.number == number));
     let rendered = target.map_or_else(Rendered::default, |target| Rendered {
@@ -112,7 +112,6 @@ async fn under_lease(ask: &Ask<'_>, ctx: &dyn TaskCtx, lease: Lease) -> (Result<
         release: way.to.or(way.from).unwrap_or_default(),
         rendered,
         lease,
-        url: None,
     };
     let environment = ask.environment.or(target.and_then(|one| one.environment.as_deref())).unwrap_or(ask.namespace);
     let about = About {
@@ -173,7 +172,7 @@ fn report(about: &About, way: &Way, releases: &[Release]) -> TaskReport {
 /// Releases after the one that serves again were taken back.
 async fn put_on_record(ask: &Ask<'_>, way: &Way) -> Result<(), TaskError> {
     let Some(to) = way.to else { return Ok(()) };
-    let releases = release::list(ask.cluster, ask.namespace, ask.app).await.map_err(|e| failed(&e))?;
+    let releases = release::list(ask.cluster, ask.namespace, ask.app).await?;
     for mut one in releases {
         let status = match one.number {
             number if number == to => Status::Deployed,
@@ -182,7 +181,7 @@ async fn put_on_record(ask: &Ask<'_>, way: &Way) -> Result<(), TaskError> {
         };
         if one.status != status {
             one.status = status;
-            release::save(ask.cluster, &one).await.map_err(|e| failed(&e))?;
+            release::save(ask.cluster, &one).await?;
         }
     }
     Ok(())

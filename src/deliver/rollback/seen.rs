@@ -4,7 +4,6 @@ use serde_json::Value as Json;
 
 use crate::client::kube::{Cluster, DEPLOYMENT, HTTP_ROUTE, INGRESS, Kind, REPLICA_SET, SERVICE, VIRTUAL_SERVICE};
 use crate::deliver::canary;
-use crate::deliver::live::failed;
 use crate::deliver::release::{self, Release};
 use crate::deliver::render::APP;
 use crate::deliver::sides;
@@ -32,7 +31,7 @@ impl Seen {
                 Ok(objects) => Ok(objects),
                 // Routers of this kind are not installed.
                 Err(error) if error.is_not_found() => Ok(Vec::new()),
-                Err(error) => Err(failed(&error)),
+                Err(error) => Err(TaskError::from(error)),
             }
         };
         Ok(Self {
@@ -43,7 +42,7 @@ impl Seen {
             ingresses: all(INGRESS).await?,
             routes: all(HTTP_ROUTE).await?,
             virtual_services: all(VIRTUAL_SERVICE).await?,
-            releases: release::list(cluster, namespace, app).await.map_err(|e| failed(&e))?,
+            releases: release::list(cluster, namespace, app).await?,
         })
     }
 

@@ -4,7 +4,6 @@ use serde_json::Value as Json;
 
 use crate::client::kube::{Cluster, DEPLOYMENT};
 use crate::deliver::checks::Workload;
-use crate::deliver::live::failed;
 use crate::deliver::render::APP;
 use crate::deliver::standby::STANDBY_UNTIL;
 use crate::deliver::{release, sides};
@@ -74,12 +73,12 @@ async fn app(
     environment: &str,
     deployed: Option<&Deployed>,
 ) -> Result<App, TaskError> {
-    let releases = release::list(cluster, namespace, name).await.map_err(|error| failed(&error))?;
+    let releases = release::list(cluster, namespace, name).await?;
     let record = match deployed {
         Some(deployed) => releases.iter().find(|release| release.number == deployed.release),
         None => release::serving(&releases),
     };
-    let all = cluster.list(&DEPLOYMENT, namespace, "").await.map_err(|error| failed(&error))?;
+    let all = cluster.list(&DEPLOYMENT, namespace, "").await?;
     let images = match (deployed, record) {
         (Some(deployed), _) => deployed.images.clone(),
         (None, record) => record.map(|record| record.images.clone()).unwrap_or_default(),

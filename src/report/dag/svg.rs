@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::report::sanitize::as_markup;
 use crate::report::width;
 
 use super::layout;
@@ -127,29 +128,14 @@ fn draw_box(out: &mut String, node: &DagNode, x: f64, middle: f64, height: f64) 
     let _ = writeln!(
         out,
         "<g><title>{}</title><rect class=\"b {status}\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{height:.1}\" rx=\"6\"/>",
-        escape(&tooltip.join(", ")),
+        as_markup(&tooltip.join(", ")),
     );
     let left = x + PAD;
     let first = if subtitle.is_empty() { middle + 4.0 } else { middle - 4.0 };
-    let _ = write!(out, "<text x=\"{left:.1}\" y=\"{first:.1}\">{}</text>", escape(&width::cut(&title, MAX_CHARS)));
+    let _ = write!(out, "<text x=\"{left:.1}\" y=\"{first:.1}\">{}</text>", as_markup(&width::cut(&title, MAX_CHARS)));
     if !subtitle.is_empty() {
         let cut = width::cut(&subtitle, MAX_CHARS);
-        let _ = write!(out, "<text class=\"d\" x=\"{left:.1}\" y=\"{:.1}\">{}</text>", middle + 13.0, escape(&cut));
+        let _ = write!(out, "<text class=\"d\" x=\"{left:.1}\" y=\"{:.1}\">{}</text>", middle + 13.0, as_markup(&cut));
     }
     out.push_str("</g>\n");
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
