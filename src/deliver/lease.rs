@@ -149,9 +149,9 @@ async fn attempt(
     for _ in 0..5 {
         let Some(mut live) = cluster.find(&LEASE, namespace, name).await? else {
             let object = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                "metadata": {"name": name, "namespace": namespace}, "spec": times(1)});
+                "metadata": {"name": name, "namespace": namespace}, "spec": times(first_epoch(now))});
             match cluster.create(&object).await {
-                Ok(_) => return Ok(Taken::Ours(1)),
+                Ok(_) => return Ok(Taken::Ours(first_epoch(now))),
                 Err(KubeError::Conflict { .. }) => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -211,6 +211,14 @@ async fn renew(cluster: Cluster, namespace: String, name: String, holder: String
     }
 }
 
+/// The epoch of a lease that is made anew. Somebody may have deleted one whose epochs still stand on objects: the new one begins
+/// above all that it can have reached, which is one a second at most.
+fn first_epoch(now: Timestamp) -> u64 {
+    /// 2025-01-01, so that a count of transitions (32 bits) lasts.
+    const BEGINNING: i64 = 1_735_689_600;
+    u64::try_from(now.0 / 1000 - BEGINNING).unwrap_or_default().max(1)
+}
+
 /// Kubernetes' MicroTime.
 fn micro(time: Timestamp) -> String {
     let time = chrono::DateTime::from_timestamp_millis(time.0).unwrap_or_default();
@@ -219,4 +227,18 @@ fn micro(time: Timestamp) -> String {
 
 fn moment(text: &str) -> Option<Timestamp> {
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|moment| Timestamp(moment.timestamp_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_is_made_anew_is_above_the_one_that_was_deleted() {
+        let day = 86_400_000;
+        let first = Timestamp(1_790_000_000_000);
+        let renewed = first_epoch(first) + 1000;
+        assert!(first_epoch(Timestamp(first.0 + day)) > renewed);
+        assert!(first_epoch(Timestamp(0)) == 1 && first_epoch(Timestamp(first.0 + 365 * 20 * day)) < i32::MAX as u64);
+    }
 }

@@ -138,7 +138,7 @@ fn each_record(about: &str, router: Router, deploy: &str, every: usize) {
                     if record > count {
                         break;
                     }
-                    let point = format!("{record}:{}", if record % 2 == 0 { "before" } else { "after" });
+                    let point = format!("{record}:{}", if record.is_multiple_of(2) { "before" } else { "after" });
                     if let Err(why) = place.killed_at(&point) {
                         wrong.lock().unwrap().push(format!("killed at {point}: {why}"));
                         // What is left is no ground for the next.
